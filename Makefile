@@ -1,0 +1,36 @@
+# The commands of the project; CONTRIBUTING.md says more.
+
+PYTHON := .venv/bin/python
+
+.PHONY: demo test check format bench docs install clean
+
+demo: install  ## see sqlml at work
+	@scripts/demo.sh
+
+test: install  ## the whole test suite; PYTEST_ARGS="-k proxy" runs a part
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+check:  ## format, lint, types, warnings of the C compiler
+	@scripts/install.sh --check
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(MAKE) --silent --always-make -C pg_extension STRICT=1 CC=clang \
+		PG_CONFIG=$$(cat .venv/share/sqlml/postgres)/pg_config
+
+format:
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+bench: install  ## each program of benchmarks/, figures in build/bench
+	@scripts/bench.sh
+
+docs: install  ## the generated pages of docs/
+	$(PYTHON) -m scripts.generate_docs
+
+install:
+	@scripts/install.sh
+
+clean:
+	rm -rf .venv build pg_extension/build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

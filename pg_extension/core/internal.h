@@ -1,0 +1,147 @@
+/*
+ * internal.h
+ *	  What the files of the core share and nobody else sees.
+ */
+#ifndef SQLML_INTERNAL_H
+#define SQLML_INTERNAL_H
+
+#include <float.h>
+
+#include "sqlml_core.h"
+
+#if FLT_EVAL_METHOD != 0
+#error "scores are exact only where doubles are computed as doubles"
+#endif
+
+typedef enum SqlmlOp
+{
+	OP_VALUE = 0,
+	OP_CODE,
+	OP_EPOCH,
+	OP_YEAR,
+	OP_MONTH,
+	OP_DAY,
+	OP_WEEKDAY,
+	OP_YEARDAY,
+	OP_HOUR,
+	OP_COUNT
+} SqlmlOp;
+
+/* Open addressing; a slot holds an index into texts plus one, 0 is empty. */
+typedef struct Dictionary
+{
+	const SqlmlText *texts;
+	uint32_t   *slots;
+	uint32_t	mask;
+} Dictionary;
+
+typedef struct SqlmlFeature
+{
+	uint32_t	column;
+	SqlmlOp		op;
+	double		fill;
+	uint32_t	level_count;
+	Dictionary	levels;
+} SqlmlFeature;
+
+typedef struct TreeNode
+{
+	union
+	{
+		double		threshold;
+		struct
+		{
+			uint32_t	first;
+			uint32_t	count;
+		}			words;		/* of the category set */
+	}			split;
+	uint32_t	feature;
+	uint32_t	flags;
+	int32_t		left;			/* >= 0: a node; < 0: the leaf ~left */
+	int32_t		right;
+} TreeNode;
+
+#define NODE_CATEGORICAL 1u
+#define NODE_DEFAULT_LEFT 2u
+#define NODE_MISSING(flags) (((flags) >> 2) & 3u)
+#define NODE_FLAGS_MAX 11u
+
+enum
+{
+	MISSING_NONE = 0,
+	MISSING_ZERO = 1,
+	MISSING_NAN = 2
+};
+
+typedef struct SqlmlTree
+{
+	uint32_t	node_count;
+	TreeNode   *nodes;
+	double	   *leaves;			/* node_count + 1 of them */
+	uint32_t   *words;
+} SqlmlTree;
+
+typedef struct SqlmlTerm
+{
+	bool		is_code;
+	uint32_t	feature;
+	double		low;
+	double		high;
+	double		mean;
+	double		inverse_scale;
+	double	   *weights;		/* numeric: one an output; code: codes x outputs */
+	double	   *missing_weights;
+} SqlmlTerm;
+
+/*
+ * A cursor over bytes. After the first failure every read gives zero, so that
+ * callers check once a stage instead of once a read.
+ */
+typedef struct Reader
+{
+	const uint8_t *bytes;
+	size_t		size;
+	size_t		offset;
+	SqlmlModel *model;
+	SqlmlError *error;
+} Reader;
+
+/* hidden, lest a name of PostgreSQL's own take a call */
+#pragma GCC visibility push(hidden)
+
+/* reader.c */
+extern void fail(Reader *reader, SqlmlStatus status, const char *message);
+extern bool has_failed(const Reader *reader);
+extern void *reader_allocate(Reader *reader, size_t count, size_t item_size);
+extern uint32_t read_u32(Reader *reader);
+extern uint64_t read_u64(Reader *reader);
+extern double read_finite(Reader *reader);
+extern double read_double(Reader *reader);
+extern void read_doubles(Reader *reader, double *values, size_t count);
+extern uint32_t read_count(Reader *reader, size_t item_size);
+extern SqlmlText read_text(Reader *reader);
+extern SqlmlText *read_texts(Reader *reader, uint32_t count);
+extern Reader open_section(Reader *reader, uint32_t kind);
+extern void close_section(Reader *reader, const Reader *section);
+extern uint32_t crc32_of(const uint8_t *bytes, size_t size);
+
+/* dictionary.c */
+extern bool is_utf8(const uint8_t *bytes, size_t size);
+extern bool is_same_text(SqlmlText left, SqlmlText right);
+extern void make_dictionary(Reader *reader, Dictionary *dictionary,
+							const SqlmlText *texts, uint32_t count);
+extern int64_t find_text(const Dictionary *dictionary, SqlmlText text);
+
+/* datetime.c */
+extern double datetime_part(SqlmlOp op, int64_t micros);
+
+/* features.c, trees.c, linear.c */
+extern void read_features(Reader *reader);
+extern void read_trees(Reader *reader);
+extern void score_trees(const SqlmlModel *model, double *features, double *scores);
+extern void read_linear(Reader *reader);
+extern void score_linear(const SqlmlModel *model, const double *features, double *scores);
+
+#pragma GCC visibility pop
+
+#endif							/* SQLML_INTERNAL_H */

@@ -1,0 +1,121 @@
+/*
+ * linear.c
+ *	  Linear scores: intercepts, then the terms in their order.
+ */
+#include <math.h>
+
+#include "internal.h"
+
+#define TERM_SIZE_MIN 12		/* kind, feature, code count */
+
+enum
+{
+	TERM_NUMERIC = 1,
+	TERM_CODE = 2
+};
+
+static void
+read_numeric_term(Reader *reader, SqlmlTerm *term)
+{
+	size_t		output_count = reader->model->output_count;
+
+	term->low = read_finite(reader);
+	term->high = read_finite(reader);
+	term->mean = read_finite(reader);
+	term->inverse_scale = read_finite(reader);
+	term->weights = reader_allocate(reader, output_count, sizeof(double));
+	term->missing_weights = reader_allocate(reader, output_count, sizeof(double));
+	read_doubles(reader, term->weights, output_count);
+	read_doubles(reader, term->missing_weights, output_count);
+	if (term->low > term->high)
+		fail(reader, SQLML_DAMAGED, "artifact has a term with an empty range");
+}
+
+static void
+read_code_term(Reader *reader, SqlmlTerm *term, const SqlmlFeature *feature)
+{
+	size_t		output_count = reader->model->output_count;
+	size_t		code_count = read_count(reader, sizeof(double) * output_count);
+
+	if (code_count != (size_t) feature->level_count + 2)
+		fail(reader, SQLML_DAMAGED, "artifact has a term that lacks a weight");
+	term->weights = reader_allocate(reader, code_count * output_count, sizeof(double));
+	read_doubles(reader, term->weights, code_count * output_count);
+}
+
+static void
+read_term(Reader *reader, SqlmlTerm *term)
+{
+	uint32_t	kind = read_u32(reader);
+	const SqlmlFeature *feature;
+
+	term->feature = read_u32(reader);
+	term->is_code = kind == TERM_CODE;
+	if (has_failed(reader))
+		return;
+	if ((kind != TERM_NUMERIC && kind != TERM_CODE) ||
+		term->feature >= reader->model->feature_count)
+	{
+		fail(reader, SQLML_DAMAGED, "artifact has a term of no kind");
+		return;
+	}
+	feature = &reader->model->features[term->feature];
+	if (term->is_code != (feature->op == OP_CODE))
+		fail(reader, SQLML_DAMAGED, "artifact has a term that does not suit its feature");
+	else if (term->is_code)
+		read_code_term(reader, term, feature);
+	else
+		read_numeric_term(reader, term);
+}
+
+void
+read_linear(Reader *reader)
+{
+	SqlmlModel *model = reader->model;
+
+	model->term_count = read_count(reader, TERM_SIZE_MIN);
+	model->intercepts = reader_allocate(reader, model->output_count, sizeof(double));
+	model->terms = reader_allocate(reader, model->term_count, sizeof(SqlmlTerm));
+	if (has_failed(reader))
+		return;
+	read_doubles(reader, model->intercepts, model->output_count);
+	for (uint32_t i = 0; i < model->term_count && !has_failed(reader); i++)
+		read_term(reader, &model->terms[i]);
+}
+
+static void
+add_term(const SqlmlTerm *term, double value, uint32_t output_count, double *scores)
+{
+	const double *weights = term->weights;
+
+	if (term->is_code)
+	{
+		weights += (size_t) value * output_count;
+		for (uint32_t k = 0; k < output_count; k++)
+			scores[k] += weights[k];
+	}
+	else if (isnan(value))
+	{
+		for (uint32_t k = 0; k < output_count; k++)
+			scores[k] += term->missing_weights[k];
+	}
+	else
+	{
+		double		clipped = value < term->low ? term->low : value;
+		double		scaled;
+
+		clipped = clipped > term->high ? term->high : clipped;
+		scaled = (clipped - term->mean) * term->inverse_scale;
+		for (uint32_t k = 0; k < output_count; k++)
+			scores[k] += weights[k] * scaled;
+	}
+}
+
+void
+score_linear(const SqlmlModel *model, const double *features, double *scores)
+{
+	for (uint32_t k = 0; k < model->output_count; k++)
+		scores[k] = model->intercepts[k];
+	for (uint32_t i = 0; i < model->term_count; i++)
+		add_term(&model->terms[i], features[model->terms[i].feature], model->output_count, scores);
+}

@@ -1,0 +1,154 @@
+/*
+ * trees.c
+ *	  LightGBM's trees, walked as LightGBM walks them.
+ */
+#include <math.h>
+
+#include "internal.h"
+
+#define TREE_SIZE_MIN 16		/* node count, word count, one leaf */
+#define NODE_SIZE 24
+
+/* LightGBM's kZeroThreshold is a float; numbers this near zero are zero to it */
+static const double ZERO_THRESHOLD = (double) 1e-35f;
+
+static void
+read_node(Reader *reader, TreeNode *node, uint32_t word_count)
+{
+	node->feature = read_u32(reader);
+	node->flags = read_u32(reader);
+	node->left = (int32_t) read_u32(reader);
+	node->right = (int32_t) read_u32(reader);
+	if (node->flags & NODE_CATEGORICAL)
+	{
+		uint32_t	first = read_u32(reader);
+		uint32_t	count = read_u32(reader);
+
+		node->split.words.first = first;
+		node->split.words.count = count;
+		if (first > word_count || count > word_count - first)
+			fail(reader, SQLML_DAMAGED, "artifact has a category set beyond its end");
+	}
+	else
+	{
+		/* infinite where a split only tells missing values from others */
+		node->split.threshold = read_double(reader);
+		if (isnan(node->split.threshold))
+			fail(reader, SQLML_DAMAGED, "artifact has a threshold that is no number");
+	}
+	if (node->feature >= reader->model->feature_count || node->flags > NODE_FLAGS_MAX)
+		fail(reader, SQLML_DAMAGED, "artifact has a split on nothing");
+}
+
+/*
+ * A child comes after its parent, so that every walk ends
+ */
+static bool
+is_sound_child(int32_t child, uint32_t parent, uint32_t node_count)
+{
+	if (child < 0)
+		return (uint32_t) ~child <= node_count;
+	return (uint32_t) child > parent && (uint32_t) child < node_count;
+}
+
+static void
+read_tree(Reader *reader, SqlmlTree *tree)
+{
+	uint32_t	word_count;
+
+	tree->node_count = read_count(reader, NODE_SIZE);
+	word_count = read_count(reader, sizeof(uint32_t));
+	if (tree->node_count >= INT32_MAX)
+		fail(reader, SQLML_DAMAGED, "artifact has too large a tree");
+	tree->nodes = reader_allocate(reader, tree->node_count, sizeof(TreeNode));
+	tree->leaves = reader_allocate(reader, (size_t) tree->node_count + 1, sizeof(double));
+	tree->words = reader_allocate(reader, word_count, sizeof(uint32_t));
+	for (uint32_t i = 0; i < tree->node_count && !has_failed(reader); i++)
+	{
+		TreeNode   *node = &tree->nodes[i];
+
+		read_node(reader, node, word_count);
+		if (!is_sound_child(node->left, i, tree->node_count) ||
+			!is_sound_child(node->right, i, tree->node_count))
+			fail(reader, SQLML_DAMAGED, "artifact has a tree that is none");
+	}
+	if (has_failed(reader))
+		return;
+	read_doubles(reader, tree->leaves, (size_t) tree->node_count + 1);
+	for (uint32_t i = 0; i < word_count && !has_failed(reader); i++)
+		tree->words[i] = read_u32(reader);
+}
+
+void
+read_trees(Reader *reader)
+{
+	SqlmlModel *model = reader->model;
+
+	model->tree_count = read_count(reader, TREE_SIZE_MIN);
+	if (model->tree_count == 0 || model->tree_count % model->output_count != 0)
+		fail(reader, SQLML_DAMAGED, "artifact has a number of trees that suits no model");
+	model->trees = reader_allocate(reader, model->tree_count, sizeof(SqlmlTree));
+	for (uint32_t i = 0; i < model->tree_count && !has_failed(reader); i++)
+		read_tree(reader, &model->trees[i]);
+}
+
+static bool
+goes_left_numerical(const TreeNode *node, double value)
+{
+	uint32_t	missing = NODE_MISSING(node->flags);
+
+	if (isnan(value) && missing != MISSING_NAN)
+		value = 0;
+	if ((missing == MISSING_NAN && isnan(value)) ||
+		(missing == MISSING_ZERO && fabs(value) <= ZERO_THRESHOLD))
+		return (node->flags & NODE_DEFAULT_LEFT) != 0;
+	return value <= node->split.threshold;
+}
+
+static bool
+goes_left_categorical(const SqlmlTree *tree, const TreeNode *node, double value)
+{
+	uint32_t	category;
+	uint32_t	word;
+
+	/* the fraction is cut off, so that values above -1 are category 0 */
+	if (!(value > -1 && value < 2147483648.0))
+		return false;
+	category = (uint32_t) (int32_t) value;
+	word = category / 32;
+	if (word >= node->split.words.count)
+		return false;
+	return (tree->words[node->split.words.first + word] >> (category % 32)) & 1;
+}
+
+static double
+walk(const SqlmlTree *tree, const double *features)
+{
+	int32_t		next = tree->node_count > 0 ? 0 : ~0;
+
+	while (next >= 0)
+	{
+		const TreeNode *node = &tree->nodes[next];
+		double		value = features[node->feature];
+		bool		goes_left = (node->flags & NODE_CATEGORICAL)
+			? goes_left_categorical(tree, node, value)
+			: goes_left_numerical(node, value);
+
+		next = goes_left ? node->left : node->right;
+	}
+	return tree->leaves[~next];
+}
+
+void
+score_trees(const SqlmlModel *model, double *features, double *scores)
+{
+	/* Booster.predict passes on only what is not as good as zero */
+	for (uint32_t i = 0; i < model->feature_count; i++)
+		if (fabs(features[i]) <= ZERO_THRESHOLD)
+			features[i] = 0;
+	for (uint32_t k = 0; k < model->output_count; k++)
+		scores[k] = 0;
+	for (uint32_t i = 0; i < model->tree_count; i += model->output_count)
+		for (uint32_t k = 0; k < model->output_count; k++)
+			scores[k] += walk(&model->trees[i + k], features);
+}

@@ -1,0 +1,62 @@
+# The PGXS part of the Makefile beside it; runs in a folder below build/.
+
+source := ../..
+extension_version := 0.1.0
+
+core_objects := artifact.o datetime.o dictionary.o features.o linear.o reader.o trees.o
+glue_objects := cache.o catalogue.o convert.o predict.o result.o row.o sqlml.o
+
+MODULE_big := sqlml
+OBJS := $(core_objects) $(glue_objects)
+EXTENSION := sqlml
+DATA := sqlml--$(extension_version).sql
+PG_CPPFLAGS := -I$(source)/core -I$(source)/src
+SHLIB_LINK := -lm
+
+# PL/Python loads the scoring core as a CPython module out of pkglibdir.
+PYTHON ?= python3
+python_include := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
+has_plpython := $(wildcard $(shell $(PG_CONFIG) --pkglibdir)/plpython3.so)
+WITH_PLPYTHON ?= $(if $(and $(has_plpython),$(wildcard $(python_include)/Python.h)),yes,no)
+ifeq ($(WITH_PLPYTHON),yes)
+scoring := sqlml_scoring.abi3.so
+EXTENSION += sqlml_plpython
+DATA_built := sqlml_plpython--$(extension_version).sql
+all: $(scoring)
+install: install-scoring
+uninstall: uninstall-scoring
+endif
+
+EXTRA_CLEAN := $(scoring)
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+vpath %.c $(source)/core $(source)/src
+
+# The warnings are ours: the server's may name ones that this compiler lacks. No fused
+# multiply-add: it would round otherwise than the estimators do.
+warnings := -Wall -Wextra -Wmissing-prototypes -Wdeclaration-after-statement
+ifeq ($(STRICT),1)
+warnings += -Werror
+endif
+# The server's own headers do not pass -Wextra.
+override CPPFLAGS := $(patsubst -I$(includedir_server),-isystem $(includedir_server),$(CPPFLAGS))
+override CFLAGS := $(filter-out -W% -fexcess-precision=%,$(CFLAGS)) $(warnings) -ffp-contract=off
+
+$(OBJS): $(wildcard $(source)/core/*.h $(source)/src/*.h)
+
+$(scoring): $(core_objects:.o=.c) $(source)/python/module.c $(wildcard $(source)/core/*.h)
+	$(CC) -shared -fPIC -O2 -std=c11 -Wall -Wextra $(if $(STRICT),-Werror) -fvisibility=hidden \
+		-ffp-contract=off -DPy_LIMITED_API=0x030B0000 -I$(python_include) -I$(source)/core \
+		$(filter %.c,$^) -lm -o $@
+
+sqlml_plpython--%.sql: $(source)/sqlml_plpython--%.sql.in
+	sed 's|@SCORING@|$(shell $(PG_CONFIG) --pkglibdir)/$(scoring)|g' $< > $@
+
+install-scoring: $(scoring) installdirs
+	$(INSTALL_SHLIB) $(scoring) '$(DESTDIR)$(pkglibdir)/$(scoring)'
+
+uninstall-scoring:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(scoring)'
+
+.PHONY: install-scoring uninstall-scoring

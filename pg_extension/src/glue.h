@@ -1,0 +1,76 @@
+/*
+ * glue.h
+ *	  What the files between PostgreSQL and the scoring core share.
+ */
+#ifndef SQLML_GLUE_H
+#define SQLML_GLUE_H
+
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "utils/jsonb.h"
+
+#include "sqlml_core.h"
+
+/* hidden, lest a name of PostgreSQL's own take a call */
+#pragma GCC visibility push(hidden)
+
+/* catalogue.c: what the tables of sqlml say, asked as the calling user */
+extern int64 find_version(const char *model_name);
+extern bytea *read_artifact(int64 version_id);
+extern Oid	get_version_relation(void);
+
+/* cache.c: opened artifacts, by version, for the life of the backend */
+typedef struct CachedModel CachedModel;
+
+extern int	cache_size_kb;
+
+extern CachedModel *pin_model(int64 version_id, const char *model_name);
+extern void unpin_model(CachedModel *cached);
+extern const SqlmlModel *get_core_model(const CachedModel *cached);
+extern bool is_current(const CachedModel *cached, int64 version_id);
+
+/* convert.c: one table of which SQL types a column takes and how */
+typedef enum Conversion
+{
+	CONVERT_NOT_POSSIBLE,
+	CONVERT_INT2,
+	CONVERT_INT4,
+	CONVERT_INT8,
+	CONVERT_FLOAT4,
+	CONVERT_FLOAT8,
+	CONVERT_NUMERIC,
+	CONVERT_BOOL,
+	CONVERT_DATE,
+	CONVERT_TIMESTAMP,
+	CONVERT_TEXT,
+	CONVERT_BPCHAR,
+	CONVERT_NAME,
+	CONVERT_OUTPUT				/* by the type's output function */
+} Conversion;
+
+extern Conversion find_conversion(Oid type, SqlmlKind kind);
+extern void convert_datum(Conversion conversion, FmgrInfo *output, Datum datum,
+						  SqlmlValue *value);
+extern void convert_json(const SqlmlColumn *column, const char *name, const char *model_name,
+						 const JsonbValue *json, SqlmlValue *value);
+extern const char *json_type_name(const JsonbValue *json);
+extern char *text_to_server(SqlmlText text);
+extern SqlmlText text_from_server(const char *data, int size);
+
+/* row.c: a row or a JSON object becomes the core's values, columns matched by name */
+typedef struct RowPlan RowPlan;
+
+extern RowPlan *make_row_plan(const SqlmlModel *model, const char *model_name, Oid type);
+extern const SqlmlValue *read_row(RowPlan *plan, Datum features);
+
+/* result.c: a prediction in the type that was asked for */
+typedef struct ResultPlan ResultPlan;
+
+extern ResultPlan *make_result_plan(const SqlmlModel *model, Oid type);
+extern Datum make_result(ResultPlan *plan, const double *scores);
+
+#pragma GCC visibility pop
+
+#endif							/* SQLML_GLUE_H */

@@ -1,0 +1,125 @@
+"""
+Write the pages of docs/ that repeat what the code says: errors and options.
+
+`make docs` runs it; `tests/test_docs.py` fails when a page is out of date. The options are
+read from a database, since the table `sqlml.option` is where they are defined.
+"""
+
+import inspect
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import namedtuple_row
+
+from sqlml import errors
+from sqlml.server.record import StackFolder
+
+DOCS = Path(__file__).parents[1] / "docs"
+MARK = "<!-- Made by `make docs`. Do not edit. -->"
+
+
+def make_errors_page() -> str:
+    """The page of errors, from the classes in `sqlml.errors`."""
+    rows = [
+        f"| `{error.sqlstate}` | `{error.__name__}` | {_first_line(error)} |"
+        for error in _find_errors()
+    ]
+    return "\n".join(
+        [
+            "# Errors",
+            MARK,
+            "",
+            "Every error has a SQLSTATE, a message of one line, and where it helps a detail and"
+            " a hint.",
+            "Where PostgreSQL has a condition for it, that one's SQLSTATE is used (see its manual,"
+            ' appendix "PostgreSQL Error Codes"); class `ML` is our own.',
+            "",
+            "| SQLSTATE | Name | When |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def make_options_page(dsn: str) -> str:
+    """The page of options, from the table `sqlml.option` of a database."""
+    with psycopg.connect(dsn, row_factory=namedtuple_row) as connection:
+        options: list[Any] = connection.execute("TABLE sqlml.option").fetchall()
+    rows = [
+        f"| `{option.name}` | {option.type} | {_describe_range(option)} "
+        f"| {_code(option.default_value)} | {option.description} |"
+        for option in sorted(options)
+    ]
+    return "\n".join(
+        [
+            "# Options",
+            MARK,
+            "",
+            "Written in `WITH (name = value, …)` of CREATE MODEL, or in the JSON of"
+            " `sqlml.create_model(options => …)`.",
+            "A duration is text such as `'30 s'`, or a number of seconds; `words` is one word or"
+            " a list of words.",
+            "",
+            "| Option | Type | Values | Default | Meaning |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Write both pages."""
+    (DOCS / "errors.md").write_text(make_errors_page())
+    with _temporary_database() as dsn:
+        (DOCS / "options.md").write_text(make_options_page(dsn))
+
+
+def _find_errors() -> list[type[errors.SqlmlError]]:
+    found = [
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and issubclass(value, errors.SqlmlError)
+    ]
+    return sorted(found, key=lambda error: (error.sqlstate, error.__name__))
+
+
+def _first_line(error: type[errors.SqlmlError]) -> str:
+    return " ".join((inspect.getdoc(error) or "").split("\n\n")[0].split())
+
+
+def _describe_range(option: Any) -> str:
+    if option.choices:
+        return ", ".join(f"`{choice}`" for choice in option.choices)
+    if option.minimum is not None:
+        return f"{option.minimum:.15g} to {option.maximum:.15g}"
+    return ""
+
+
+def _code(text: str | None) -> str:
+    return f"`{text}`" if text is not None else ""
+
+
+@contextmanager
+def _temporary_database() -> Iterator[str]:
+    command = [sys.executable, "-m", "sqlml.cli"]
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        subprocess.run([*command, "up", "--detach", "--data-dir", path], check=True)
+        try:
+            record = StackFolder(Path(path)).read_record()
+            assert record is not None
+            yield record.dsn()
+        finally:
+            subprocess.run([*command, "down", "--data-dir", path], check=True)
+
+
+if __name__ == "__main__":
+    main()

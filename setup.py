@@ -1,0 +1,26 @@
+"""
+The compiled part of the package; pyproject.toml has the rest.
+"""
+
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+CORE = Path("pg_extension/core")
+
+setup(
+    ext_modules=[
+        Extension(
+            "sqlml.predict._scoring",
+            sources=[*map(str, sorted(CORE.glob("*.c"))), "pg_extension/python/module.c"],
+            depends=[*map(str, sorted(CORE.glob("*.h")))],
+            include_dirs=[str(CORE)],
+            define_macros=[("Py_LIMITED_API", "0x030B0000")],
+            # Fused multiply-add would round otherwise than the estimators do.
+            extra_compile_args=["-std=c11", "-O2", "-ffp-contract=off", "-fvisibility=hidden"],
+            libraries=["m"],
+            py_limited_api=True,
+        )
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

@@ -1,0 +1,207 @@
+-- Names and messages: how a model's name is read, what is near to a misspelled word,
+-- and one way to raise an error.
+
+-- Raise an error with exactly these fields.
+CREATE OR REPLACE FUNCTION sqlml.raise(
+    sqlstate text, message text, detail text DEFAULT NULL, hint text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF detail IS NOT NULL AND hint IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = raise.sqlstate, MESSAGE = raise.message,
+            DETAIL = raise.detail, HINT = raise.hint;
+    ELSIF detail IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = raise.sqlstate, MESSAGE = raise.message,
+            DETAIL = raise.detail;
+    ELSIF hint IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = raise.sqlstate, MESSAGE = raise.message,
+            HINT = raise.hint;
+    ELSE
+        RAISE EXCEPTION USING ERRCODE = raise.sqlstate, MESSAGE = raise.message;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION sqlml.raise IS 'raise an error with these fields';
+
+-- The edit distance of two short words (Wagner and Fischer 1974); the contrib module
+-- fuzzystrmatch is not on every server.
+CREATE OR REPLACE FUNCTION sqlml.edit_distance(a text, b text)
+RETURNS integer
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+DECLARE
+    previous integer[] := ARRAY(SELECT generate_series(0, length(b)));
+    current_row integer[];
+BEGIN
+    FOR i IN 1 .. length(a) LOOP
+        current_row := ARRAY[i];
+        FOR j IN 1 .. length(b) LOOP
+            current_row := current_row || least(
+                previous[j + 1] + 1,
+                current_row[j] + 1,
+                previous[j] + (substr(a, i, 1) <> substr(b, j, 1))::integer);
+        END LOOP;
+        previous := current_row;
+    END LOOP;
+    RETURN previous[length(b) + 1];
+END;
+$$;
+
+-- A hint that names the word nearest to `word`, or all words when none is near.
+CREATE OR REPLACE FUNCTION sqlml.did_you_mean(word text, words text[])
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    WITH near AS (
+        SELECT candidate, sqlml.edit_distance(lower(left(word, 63)), lower(candidate)) AS distance
+          FROM unnest(words) AS candidate
+         ORDER BY distance, candidate
+         LIMIT 1)
+    SELECT CASE
+           WHEN distance <= greatest(2, length(candidate) / 3)
+               THEN format('Did you mean "%s"?', candidate)
+           WHEN cardinality(words) <= 20
+               THEN 'There is: ' || array_to_string(words, ', ') || '.'
+           END
+      FROM near;
+$$;
+
+-- Read a model's name as regclass reads a table's: 'churn', 'sales.churn', '"My Model"'.
+-- Text that is no identifier ('My Model') is the name itself.
+CREATE OR REPLACE FUNCTION sqlml.parse_name(
+    model text, OUT schema_name name, OUT model_name name)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    space text := '[ \t\n\r\f]*';
+    part text := space
+        || '("([^"]|"")+"|([A-Za-z_]|[^\x01-\x7F])([A-Za-z0-9_$]|[^\x01-\x7F])*)' || space;
+    identifiers text := '^' || part || '(\.' || part || ')*$';
+    parts text[];
+BEGIN
+    IF coalesce(model, '') = '' THEN
+        PERFORM sqlml.raise('42602', 'a model must have a name');
+    END IF;
+    -- Not by catching parse_ident's error: that takes a subtransaction, which a parallel
+    -- worker cannot start.
+    parts := CASE WHEN model ~ identifiers THEN parse_ident(model) ELSE ARRAY[model] END;
+    IF cardinality(parts) > 2 THEN
+        PERFORM sqlml.raise('42601', format('improper model name "%s"', model),
+            'A model''s name has at most two parts: schema and name.');
+    END IF;
+    -- predict_<name> must fit into an identifier of 63 bytes.
+    IF octet_length(parts[cardinality(parts)]) > 55 THEN
+        PERFORM sqlml.raise('42622',
+            format('model name "%s" is too long', parts[cardinality(parts)]),
+            'Its function would be called predict_<name>, and PostgreSQL''s names end at 63 bytes.',
+            'Use a name of at most 55 bytes.');
+    END IF;
+    IF cardinality(parts) = 2 THEN
+        schema_name := parts[1];
+    END IF;
+    model_name := parts[cardinality(parts)];
+END;
+$$;
+
+-- The function predict_<model>(anyelement) of a model, while its owner owns it.
+CREATE OR REPLACE FUNCTION sqlml.predict_function(model sqlml.model)
+RETURNS regprocedure
+LANGUAGE sql STABLE
+AS $$
+    SELECT function.oid::regprocedure
+      FROM pg_catalog.pg_proc AS function
+      JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = function.pronamespace
+     WHERE namespace.nspname = (model).schema_name
+       AND function.proname = ('predict_' || (model).model_name)::name
+       AND function.pronargs = 1
+       AND function.proargtypes[0] = 'pg_catalog.anyelement'::regtype
+       AND function.proowner = (model).owner;
+$$;
+
+-- Whether the current user may predict with a model: EXECUTE on its function.
+CREATE OR REPLACE FUNCTION sqlml.may_use(model sqlml.model)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce(
+        pg_catalog.has_function_privilege(sqlml.predict_function(model)::oid, 'EXECUTE'), false);
+$$;
+
+-- Whether the current user may replace and drop a model.
+CREATE OR REPLACE FUNCTION sqlml.may_own(owner regrole)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT pg_catalog.pg_has_role(owner::oid, 'USAGE');
+$$;
+
+-- The model of this name on the search path, or no row.
+CREATE OR REPLACE FUNCTION sqlml.look_up_model(model text)
+RETURNS SETOF sqlml.model
+LANGUAGE sql STABLE ROWS 1
+AS $$
+    SELECT found.*
+      FROM sqlml.parse_name(model) AS named
+      JOIN sqlml.model AS found
+        ON found.model_name = named.model_name
+        -- 'Churn' reads as churn; where that is no model, the name as it stands may be one.
+        OR found.model_name = model AND named.schema_name IS NULL
+      LEFT JOIN unnest(current_schemas(false)) WITH ORDINALITY AS path (schema_name, place)
+        ON path.schema_name = found.schema_name
+     WHERE CASE WHEN named.schema_name IS NULL THEN path.place IS NOT NULL
+                ELSE found.schema_name = named.schema_name END
+     ORDER BY found.model_name <> named.model_name, path.place
+     LIMIT 1;
+$$;
+
+-- The model of this name; an error when there is none.
+CREATE OR REPLACE FUNCTION sqlml.get_model(model text)
+RETURNS sqlml.model
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    found sqlml.model;
+BEGIN
+    SELECT * INTO found FROM sqlml.look_up_model(model);
+    IF found.model_id IS NULL THEN
+        PERFORM sqlml.raise('42704', format('model "%s" does not exist', model), NULL,
+            coalesce(
+                sqlml.did_you_mean(model, ARRAY(
+                    SELECT model_name::text FROM sqlml.model ORDER BY model_name)),
+                'Make it with CREATE MODEL, or list all with SHOW MODELS.'));
+    END IF;
+    RETURN found;
+END;
+$$;
+
+-- The version that answers for a model now.
+CREATE OR REPLACE FUNCTION sqlml.find_version(model text)
+RETURNS bigint
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+DECLARE
+    found sqlml.model := sqlml.get_model(model);
+    last_job sqlml.job;
+BEGIN
+    IF NOT sqlml.may_use(found) THEN
+        PERFORM sqlml.raise('42501', format('permission denied for model "%s"', found.model_name),
+            NULL, format('Its owner can GRANT EXECUTE ON FUNCTION %I.%I(anyelement).',
+                found.schema_name, 'predict_' || found.model_name));
+    END IF;
+    IF found.current_version_id IS NULL THEN
+        SELECT * INTO last_job FROM sqlml.job
+         WHERE job.model_id = found.model_id ORDER BY job_id DESC LIMIT 1;
+        PERFORM sqlml.raise('55000',
+            format('model "%s" cannot predict yet', found.model_name),
+            CASE WHEN last_job.job_id IS NOT NULL THEN
+                format('Its job %s is %s.', last_job.job_id, last_job.status)
+                || coalesce(' ' || last_job.error_message || '.', '') END,
+            CASE WHEN last_job.status IN ('waiting', 'running')
+                 THEN format('CALL sqlml.wait(%L) waits for it.', model)
+                 ELSE 'Train it again with CREATE OR REPLACE MODEL.' END);
+    END IF;
+    RETURN found.current_version_id;
+END;
+$$;
+COMMENT ON FUNCTION sqlml.find_version IS 'the version that answers for a model now';

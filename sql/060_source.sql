@@ -1,0 +1,173 @@
+-- The training data of a model: its query, the columns, and the training function that
+-- lets the worker read the rows with the owner's rights.
+
+-- The type below a domain, however deep.
+CREATE OR REPLACE FUNCTION sqlml.base_type(type oid)
+RETURNS oid
+LANGUAGE sql STABLE
+AS $$
+    WITH RECURSIVE chain AS (
+        SELECT oid, typtype, typbasetype FROM pg_catalog.pg_type WHERE oid = type
+        UNION ALL
+        SELECT base.oid, base.typtype, base.typbasetype
+          FROM chain JOIN pg_catalog.pg_type AS base ON base.oid = chain.typbasetype
+         WHERE chain.typtype = 'd')
+    SELECT oid FROM chain WHERE typtype <> 'd';
+$$;
+
+-- What a column of this type is to a model; NULL when no model can use it.
+CREATE OR REPLACE FUNCTION sqlml.column_kind(type oid)
+RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT CASE
+           WHEN base.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype,
+                             'float4'::regtype, 'float8'::regtype, 'numeric'::regtype)
+               THEN 'numeric'
+           WHEN base.oid = 'bool'::regtype THEN 'boolean'
+           WHEN base.oid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+               THEN 'datetime'
+           WHEN base.typcategory IN ('S', 'E') OR base.oid = 'uuid'::regtype THEN 'category'
+           END
+      FROM pg_catalog.pg_type AS declared
+      JOIN pg_catalog.pg_type AS base
+        ON base.oid = sqlml.base_type(declared.oid)
+     WHERE declared.oid = type;
+$$;
+
+-- The SELECT of a relation or a query, as one text that can stand in parentheses.
+CREATE OR REPLACE FUNCTION sqlml.source_query(query text, relation text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    found regclass;
+    parts text[];
+BEGIN
+    IF (query IS NULL) = (relation IS NULL) THEN
+        PERFORM sqlml.raise('22023', 'give either a query or a relation', NULL,
+            'Write query => ''SELECT …'' or relation => ''customers''.');
+    END IF;
+    IF query IS NOT NULL THEN
+        RETURN regexp_replace(query, '[;\s]+$', '');
+    END IF;
+    BEGIN
+        found := to_regclass(relation);
+    EXCEPTION WHEN syntax_error OR invalid_name OR invalid_parameter_value THEN
+        found := NULL;
+    END;
+    IF found IS NULL THEN
+        PERFORM sqlml.raise('42P01', format('relation "%s" does not exist', relation), NULL,
+            sqlml.did_you_mean(
+                regexp_replace(relation, '^.*\.', ''),
+                ARRAY(SELECT relname::text FROM pg_catalog.pg_class
+                       WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(oid)
+                         AND relnamespace NOT IN ('pg_catalog'::regnamespace,
+                                                  'information_schema'::regnamespace)
+                       ORDER BY relname)));
+    END IF;
+    IF (SELECT relkind NOT IN ('r', 'p', 'v', 'm', 'f') FROM pg_class WHERE oid = found) THEN
+        PERFORM sqlml.raise('42809', format('"%s" is not a table or a view', relation));
+    END IF;
+    RETURN 'SELECT * FROM ' || found::text;
+END;
+$$;
+
+-- The columns of a query: [{name, type, kind}] with kind null where no model can use one.
+-- PostgreSQL itself analyses the query, through a temporary view.
+CREATE OR REPLACE FUNCTION sqlml.describe_query(query text)
+RETURNS jsonb
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    view_name text := format('sqlml_source_%s', pg_backend_pid());
+    view_oid regclass;
+    columns jsonb;
+    temporary text;
+    state text;
+    message text;
+    hint text;
+    noise text := current_setting('client_min_messages');
+BEGIN
+    BEGIN
+        PERFORM set_config('client_min_messages', 'warning', true);
+        EXECUTE format(E'CREATE TEMPORARY VIEW %I AS SELECT * FROM (%s\n) AS source', view_name, query);
+        -- Rights are checked when a query is run, not when it is stored.
+        EXECUTE format(E'SELECT FROM (%s\n) AS source LIMIT 0', query);
+        PERFORM set_config('client_min_messages', noise, true);
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+            hint = PG_EXCEPTION_HINT;
+        PERFORM sqlml.raise(state, message, 'The query that gives the training rows failed.',
+            CASE WHEN state = '42701'
+                 THEN 'List the columns of the query so that each name stands once.'
+                 ELSE nullif(hint, '') END);
+    END;
+    view_oid := format('pg_temp.%I', view_name)::regclass;
+    SELECT format('%I', used.relname) INTO temporary
+      FROM pg_depend AS link
+      JOIN pg_rewrite AS rule ON rule.oid = link.objid AND rule.ev_class = view_oid
+      JOIN pg_class AS used ON used.oid = link.refobjid AND link.refclassid = 'pg_class'::regclass
+     WHERE link.classid = 'pg_rewrite'::regclass AND used.oid <> view_oid
+       AND used.relpersistence = 't'
+     LIMIT 1;
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'name', attname, 'type', format_type(atttypid, atttypmod),
+                'kind', sqlml.column_kind(atttypid)) ORDER BY attnum), '[]')
+      INTO columns
+      FROM pg_attribute
+     WHERE attrelid = view_oid AND attnum > 0;
+    EXECUTE format('DROP VIEW pg_temp.%I', view_name);
+    IF temporary IS NOT NULL THEN
+        PERFORM sqlml.raise('0A000', format('cannot train from temporary table %s', temporary),
+            'The worker reads in a session of its own, where the table does not exist.',
+            'Copy it into an ordinary table.');
+    END IF;
+    RETURN columns;
+END;
+$$;
+
+-- A column as the extraction reads it; sqlml.extract.dataset says what each kind becomes.
+CREATE OR REPLACE FUNCTION sqlml.training_expression(name text, kind text)
+RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT format(CASE
+        WHEN kind = 'numeric' THEN 'source.%1$I::pg_catalog.float8'
+        WHEN kind = 'boolean' THEN 'source.%1$I::pg_catalog.bool'
+        WHEN kind = 'category' THEN 'source.%1$I::pg_catalog.text'
+        -- Microseconds since 2000-01-01 00:00 UTC, PostgreSQL's own count; extract() is
+        -- exact because it gives numeric.
+        ELSE 'CASE WHEN pg_catalog.isfinite(source.%1$I) THEN'
+             ' ((extract(epoch FROM source.%1$I) - 946684800) * 1000000)::pg_catalog.int8 END'
+        END, name);
+$$;
+
+-- Make the function that gives the training rows. It runs with its owner's rights, and
+-- STABLE forbids it to write.
+CREATE OR REPLACE FUNCTION sqlml.make_training_function(job_id integer, query text, columns jsonb)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    declared text;
+    selected text;
+    function_name text := format('sqlml_training.%I', 'job_' || job_id);
+BEGIN
+    SELECT string_agg(format('%I %s', "column"->>'name',
+               CASE "column"->>'kind' WHEN 'numeric' THEN 'pg_catalog.float8' WHEN 'boolean' THEN 'pg_catalog.bool'
+                    WHEN 'category' THEN 'pg_catalog.text' ELSE 'pg_catalog.int8' END), ', ' ORDER BY place),
+           string_agg(sqlml.training_expression(
+               "column"->>'name', "column"->>'kind'), ', ' ORDER BY place)
+      INTO declared, selected
+      FROM jsonb_array_elements(columns) WITH ORDINALITY AS listed ("column", place)
+     WHERE "column"->>'kind' IS NOT NULL AND NOT "column" ? 'reason';
+    EXECUTE format(
+        'CREATE FUNCTION %s() RETURNS TABLE (%s) LANGUAGE sql STABLE SECURITY DEFINER'
+        ' SET search_path FROM CURRENT AS %L',
+        function_name, declared,
+        format(E'SELECT %s FROM (%s\n) AS source', selected, query));
+    EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM PUBLIC', function_name);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s() TO sqlml_worker', function_name);
+END;
+$$;

@@ -1,0 +1,88 @@
+-- What users read. The views see what the current user may see (security_invoker).
+
+CREATE OR REPLACE VIEW sqlml.jobs WITH (security_invoker = true) AS
+SELECT job_id, schema_name AS schema, model_name AS model, owner, target, status, phase, message,
+       trial_count, best_score, attempts, created_at, started_at, finished_at,
+       error_sqlstate, error_message, error_detail, error_hint, options, query
+  FROM sqlml.job;
+COMMENT ON VIEW sqlml.jobs IS 'jobs of your models, with their progress and how they ended';
+
+CREATE OR REPLACE VIEW sqlml.models WITH (security_invoker = true) AS
+SELECT model.schema_name AS schema, model.model_name AS model, model.owner,
+       job.target, version.problem_type,
+       CASE WHEN job.status IN ('waiting', 'running') AND NOT job.abort_requested THEN 'training'
+            WHEN version.version_id IS NOT NULL THEN 'ready'
+            ELSE coalesce(job.status, 'not ready') END AS status,
+       version.number AS version, version.estimator, version.metric, version.direction,
+       version.score, version.baseline_score, version.split, version.train_rows,
+       version.holdout_rows, version.skipped_rows, version.classes, version.columns,
+       octet_length(version.artifact) AS size_bytes, model.created_at,
+       version.created_at AS trained_at,
+       CASE job.status WHEN 'failed' THEN job.error_message END AS error
+  FROM sqlml.model
+  LEFT JOIN sqlml.version ON version.version_id = model.current_version_id
+  LEFT JOIN LATERAL (
+       SELECT * FROM sqlml.job WHERE job.model_id = model.model_id
+        ORDER BY job_id DESC LIMIT 1) AS job ON true
+ WHERE sqlml.may_use(model.*) OR sqlml.may_own(model.owner);
+COMMENT ON VIEW sqlml.models IS 'models that you may use, with their current version and its score';
+
+CREATE OR REPLACE VIEW sqlml.trials WITH (security_invoker = true) AS
+SELECT job.schema_name AS schema, job.model_name AS model, job.job_id, version.number AS version,
+       trial.number AS trial, trial.estimator, trial.score, trial.score_sd, trial.fit_time_s,
+       trial.state, trial.hyperparameters, trial.error
+  FROM sqlml.trial
+  JOIN sqlml.job USING (job_id)
+  LEFT JOIN sqlml.version ON version.job_id = job.job_id;
+COMMENT ON VIEW sqlml.trials IS 'what the searches tried: the leaderboard, to be ordered by score';
+
+GRANT SELECT ON sqlml.jobs, sqlml.models, sqlml.trials TO PUBLIC;
+
+-- SHOW MODELS
+CREATE OR REPLACE FUNCTION sqlml.show_models()
+RETURNS TABLE (schema name, model name, target name, problem_type text, status text,
+               version integer, metric text, score double precision,
+               baseline_score double precision, estimator text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT schema, model, target, problem_type, status, version, metric, score, baseline_score,
+           estimator
+      FROM sqlml.models ORDER BY schema, model;
+$$;
+
+-- SHOW MODEL name
+CREATE OR REPLACE FUNCTION sqlml.show_model(model text)
+RETURNS TABLE (property text, value text)
+LANGUAGE sql STABLE
+AS $$
+    WITH shown AS (
+        SELECT models.* FROM sqlml.get_model(model) AS found
+          JOIN sqlml.models ON models.schema = found.schema_name AND models.model = found.model_name)
+    SELECT key, value
+      FROM shown, jsonb_each_text(to_jsonb(shown)) AS item (key, value)
+      JOIN pg_attribute ON attrelid = 'sqlml.models'::regclass AND attname = key
+     WHERE value IS NOT NULL
+     ORDER BY attnum;
+$$;
+
+-- DESCRIBE MODEL name
+CREATE OR REPLACE FUNCTION sqlml.describe_model(model text)
+RETURNS TABLE ("column" text, type text, kind text, role text, reason text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT item->>'name', item->>'type', item->>'kind',
+           CASE WHEN item->>'name' = job.target THEN 'target'
+                WHEN item->>'name' = ANY (version.columns) THEN 'feature'
+                ELSE 'unused' END,
+           coalesce(item->>'reason',
+               CASE WHEN version.version_id IS NOT NULL AND item->>'name' <> job.target
+                     AND NOT item->>'name' = ANY (version.columns)
+                    THEN 'tells nothing about the target' END)
+      FROM sqlml.get_model(model) AS found
+      LEFT JOIN sqlml.version ON version.version_id = found.current_version_id
+      JOIN sqlml.job ON job.job_id = coalesce(
+           version.job_id,
+           (SELECT max(job_id) FROM sqlml.job AS last WHERE last.model_id = found.model_id))
+     CROSS JOIN jsonb_array_elements(job.columns) WITH ORDINALITY AS listed (item, place)
+     ORDER BY place;
+$$;

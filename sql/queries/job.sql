@@ -1,0 +1,43 @@
+-- The worker's side of the queue. Each query stands under its name.
+
+-- name: announce_worker
+SELECT pg_advisory_lock_shared(sqlml.lock_class(), 0);
+
+-- name: fetch_job
+SELECT job_id, model_id, schema_name::text, model_name::text, owner::text, target::text,
+       columns, options, attempts
+  FROM sqlml.fetch_job();
+
+-- name: release_job
+SELECT pg_advisory_unlock(sqlml.lock_class(), %(job_id)s);
+
+-- Whether a job must stop: aborted, or its model is gone.
+-- name: is_abort_requested
+SELECT abort_requested OR model_id IS NULL FROM sqlml.job WHERE job_id = %(job_id)s;
+
+-- name: finish_job
+UPDATE sqlml.job
+   SET status = %(status)s, finished_at = clock_timestamp(), error_sqlstate = %(sqlstate)s,
+       error_message = %(message)s, error_detail = %(detail)s, error_hint = %(hint)s
+ WHERE job_id = %(job_id)s AND status = 'running';
+
+-- name: give_back_job
+UPDATE sqlml.job SET status = 'waiting', attempts = attempts - 1, started_at = NULL
+ WHERE job_id = %(job_id)s AND status = 'running';
+
+-- name: write_progress
+UPDATE sqlml.job
+   SET phase = %(phase)s, message = coalesce(%(message)s, message),
+       trial_count = %(trial_count)s, best_score = %(best_score)s
+ WHERE job_id = %(job_id)s;
+
+-- name: write_event
+INSERT INTO sqlml.event (job_id, number, message)
+SELECT %(job_id)s, 1 + coalesce(max(number), 0), %(message)s
+  FROM sqlml.event WHERE job_id = %(job_id)s;
+
+-- name: write_trial
+INSERT INTO sqlml.trial (job_id, number, estimator, hyperparameters, score, score_sd, fit_time_s,
+                         state, error)
+VALUES (%(job_id)s, %(number)s, %(estimator)s, %(hyperparameters)s, %(score)s, %(score_sd)s,
+        %(fit_time_s)s, %(state)s, %(error)s);

@@ -1,0 +1,3 @@
+"""
+Stage 7: a compiled model becomes a version in the catalogue.
+"""

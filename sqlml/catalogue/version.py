@@ -1,0 +1,126 @@
+"""
+Publish a version: one transaction that writes it, promotes it and ends its job.
+
+Owns the rows of `sqlml.version`. Does not decide whether a version is good enough.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm
+import numpy as np
+import psycopg
+import pyarrow as pa
+import sklearn
+from numpy.typing import NDArray
+from psycopg.types.json import Jsonb
+
+import sqlml
+from sqlml.db import get_query
+from sqlml.enums import Direction, ProblemType
+
+GOLDEN_ROWS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One immutable result of training a model, as the catalogue keeps it."""
+
+    problem_type: ProblemType
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+    estimator: str
+    hyperparameters: dict[str, Any]
+    metric: str
+    direction: Direction
+    score: float
+    baseline_score: float
+    split: str
+    train_rows: int
+    holdout_rows: int
+    skipped_rows: int
+    artifact: bytes
+    golden: list[dict[str, Any]]
+
+
+def publish(connection: psycopg.Connection, job_id: int, version: Version) -> int | None:
+    """
+    Write a version and make it the current one.
+
+    Returns its number, or None when the job was aborted or its model dropped meanwhile:
+    then nothing is written.
+    """
+    with connection.transaction():
+        job = connection.execute(
+            get_query("catalogue", "lock_running_job"), {"job_id": job_id}
+        ).fetchone()
+        if job is None:
+            return None
+        written = connection.execute(
+            get_query("catalogue", "write_version"), _make_row(job_id, job[0], version)
+        ).fetchone()
+        assert written is not None
+        connection.execute(
+            get_query("catalogue", "promote_version"),
+            {"model_id": job[0], "version_id": written[0]},
+        )
+        connection.execute(get_query("catalogue", "mark_succeeded"), {"job_id": job_id})
+        return int(written[1])
+
+
+def make_golden(rows: pa.Table, raw_scores: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Keep the first held-out rows with the raw scores that every evaluator must give."""
+    kept = rows.slice(0, GOLDEN_ROWS).to_pylist()
+    return [
+        {
+            "row": {name: _make_json(value) for name, value in row.items()},
+            "raw": [_make_json(float(score)) for score in scores],
+        }
+        for row, scores in zip(kept, raw_scores[:GOLDEN_ROWS], strict=True)
+    ]
+
+
+def get_library_versions() -> dict[str, str]:
+    """The libraries whose behaviour a version may depend on."""
+    return {
+        "sqlml": sqlml.__version__,
+        "lightgbm": lightgbm.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+
+
+def _make_json(value: object) -> object:
+    # jsonb knows neither NaN nor infinity.
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _make_row(job_id: int, model_id: int, version: Version) -> dict[str, object]:
+    return {
+        "job_id": job_id,
+        "model_id": model_id,
+        "problem_type": version.problem_type,
+        "classes": _as_list(version.classes),
+        "columns": _as_list(version.columns),
+        "estimator": version.estimator,
+        "hyperparameters": Jsonb(version.hyperparameters),
+        "metric": version.metric,
+        "direction": version.direction,
+        "score": version.score,
+        "baseline_score": version.baseline_score,
+        "split": version.split,
+        "train_rows": version.train_rows,
+        "holdout_rows": version.holdout_rows,
+        "skipped_rows": version.skipped_rows,
+        "artifact": version.artifact,
+        "golden": Jsonb(version.golden, dumps=lambda data: json.dumps(data, allow_nan=False)),
+        "libraries": Jsonb(get_library_versions()),
+    }
+
+
+def _as_list(names: Sequence[str]) -> list[str]:
+    return list(names)

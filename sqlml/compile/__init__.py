@@ -1,0 +1,1 @@
+"""Stage 6: a fitted model becomes an artifact. docs/artifact.md describes the bytes."""

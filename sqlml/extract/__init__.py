@@ -1,0 +1,3 @@
+"""
+Stage 4: a relation in PostgreSQL becomes a dataset in Arrow.
+"""

@@ -1,0 +1,116 @@
+"""
+Read the training rows out of PostgreSQL into Arrow.
+
+Owns the COPY connection. Does not choose columns and does not know what the data is for.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sqlml.enums import ColumnKind
+from sqlml.errors import SqlmlError, TargetAllNull, TrainingFailed
+from sqlml.extract.dataset import Column, Dataset
+from sqlml.extract.sample import sample_batches
+from sqlml.extract.source import Source
+
+ARROW_TYPES = {
+    ColumnKind.NUMERIC: pa.float64(),
+    ColumnKind.BOOLEAN: pa.bool_(),
+    ColumnKind.CATEGORY: pa.string(),
+    ColumnKind.DATETIME: pa.int64(),
+}
+
+# Two reads of an unchanged table must give the same order, or the same seed would not
+# give the same model.
+SESSION = ("SET synchronize_seqscans = off", "SET max_parallel_workers_per_gather = 0")
+
+
+def read_dataset(dsn: str, source: Source) -> Dataset:
+    """
+    Read all rows of a source, or a sample of them, through `COPY … (FORMAT binary)`.
+
+    Raises `TargetAllNull` when no row has a target, and what PostgreSQL reports, under
+    its own SQLSTATE, when the training function fails.
+    """
+    try:
+        with closing(adbc.connect(dsn, autocommit=True)) as connection:
+            return _read(connection, source)
+    except adbc_driver_manager.Error as error:
+        raise _translate(error) from error
+
+
+def has_target(rows: pa.RecordBatch, target: Column) -> pa.Array:
+    """Tell the rows whose target is neither NULL nor NaN nor infinite."""
+    values = rows.column(target.name)
+    if target.kind is ColumnKind.NUMERIC:
+        return pc.fill_null(pc.is_finite(values), False)
+    return pc.is_valid(values)
+
+
+def _read(connection: adbc.Connection, source: Source) -> Dataset:
+    schema = make_arrow_schema(source)
+    seen = usable = 0
+
+    def usable_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        nonlocal seen, usable
+        for batch in batches:
+            kept = batch.filter(has_target(batch, source.target))
+            seen += batch.num_rows
+            usable += kept.num_rows
+            yield kept
+
+    with closing(connection.cursor()) as cursor:
+        for setting in SESSION:
+            cursor.execute(setting)
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(f"SELECT * FROM {source.function}")
+        batches = usable_batches(_read_batches(cursor, schema))
+        if source.max_rows is None:
+            table = pa.Table.from_batches(batches, schema)
+        else:
+            table = sample_batches(batches, schema, source.max_rows, source.seed)
+    if seen and not usable:
+        raise TargetAllNull(
+            f'target "{source.target.name}" is NULL in all {seen} rows',
+            hint="Choose another target, or a query whose rows have one.",
+        )
+    return Dataset(
+        table=table,
+        columns=source.columns,
+        target=source.target,
+        skipped=source.skipped,
+        null_target_count=seen - usable,
+        sampled_from=usable if usable > table.num_rows else None,
+    )
+
+
+def make_arrow_schema(source: Source) -> pa.Schema:
+    """The Arrow schema of a dataset, in no particular order of the relation."""
+    return pa.schema(
+        [(column.name, ARROW_TYPES[column.kind]) for column in (*source.columns, source.target)]
+    )
+
+
+def _read_batches(cursor: adbc.Cursor, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for batch in cursor.fetch_record_batch():
+        yield pa.RecordBatch.from_arrays(
+            [batch.column(name) for name in schema.names], schema=schema
+        )
+
+
+def _translate(error: adbc_driver_manager.Error) -> SqlmlError:
+    details = dict(error.details or ())
+    message = details.get("PG_DIAG_MESSAGE_PRIMARY", b"").decode("utf-8", "replace")
+    failure = TrainingFailed(
+        message or "the training rows could not be read",
+        detail="The query that gives the training rows failed."
+        if message
+        else str(error).splitlines()[0],
+    )
+    failure.sqlstate = error.sqlstate or failure.sqlstate
+    return failure

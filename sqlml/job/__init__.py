@@ -1,0 +1,3 @@
+"""
+Stage 3: the queue, the worker, and its child process, one a job.
+"""

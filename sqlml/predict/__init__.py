@@ -1,0 +1,1 @@
+"""Stage 8: artifacts are evaluated, by the scoring core and by the reference predictor."""

@@ -1,0 +1,17 @@
+from collections.abc import Sequence
+
+class ScoringError(Exception):
+    args: tuple[str, str, str | None, str | None]
+
+class Model:
+    problem_type: str
+    output_count: int
+    size_bytes: int
+    classes: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+    def raw_scores(self, columns: tuple[Sequence[object], ...], row_count: int, /) -> bytes: ...
+    def predict_json(self, json: str, is_row: bool, /) -> str | float: ...
+    def probability_json(self, json: str, is_row: bool, label: str, /) -> float: ...
+
+def open(data: bytes, name: str, /) -> Model: ...
+def read_number(text: str, /) -> float: ...

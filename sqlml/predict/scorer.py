@@ -1,0 +1,71 @@
+"""
+Score Arrow tables with the scoring core.
+
+Owns the way from Arrow columns, as a `Dataset` has them, to the core's buffers.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sqlml.enums import ColumnKind, ProblemType
+from sqlml.errors import ArtifactDamaged, ArtifactNotSupported
+from sqlml.predict import _scoring
+
+Buffers = tuple[NDArray[np.generic], ...]
+
+
+class Scorer:
+    """An opened artifact. Raises `ArtifactDamaged` or `ArtifactNotSupported`."""
+
+    def __init__(self, data: bytes, model_name: str):
+        self._model = _open(data, model_name)
+        self.problem_type = ProblemType(self._model.problem_type)
+        self.classes = self._model.classes
+        self.columns = tuple((name, ColumnKind(kind)) for name, kind in self._model.columns)
+
+    def raw_scores(self, table: pa.Table) -> NDArray[np.float64]:
+        """Compute the raw scores of every row, shape (rows, outputs)."""
+        buffers = tuple(_make_buffers(table.column(name), kind) for name, kind in self.columns)
+        data = self._model.raw_scores(buffers, table.num_rows)
+        scores = np.frombuffer(data, dtype=np.float64)
+        return scores.reshape(table.num_rows, self._model.output_count)
+
+
+def _open(data: bytes, model_name: str) -> _scoring.Model:
+    try:
+        return _scoring.open(data, model_name)
+    except _scoring.ScoringError as error:
+        sqlstate, message, detail, hint = error.args
+        is_newer = sqlstate == ArtifactNotSupported.sqlstate
+        error_class = ArtifactNotSupported if is_newer else ArtifactDamaged
+        raise error_class(message, detail=detail, hint=hint) from error
+
+
+def _make_buffers(values: pa.ChunkedArray, kind: ColumnKind) -> Buffers:
+    """Lay out a column: which values are missing, the values, the offsets of texts."""
+    missing = values.is_null().to_numpy().astype(np.uint8)
+    match kind:
+        case ColumnKind.CATEGORY:
+            return (missing, *_make_text_buffers(values))
+        case ColumnKind.NUMERIC:
+            filled = pc.fill_null(pc.cast(values, pa.float64()), 0.0)
+        case ColumnKind.BOOLEAN:
+            filled = pc.cast(pc.fill_null(values, False), pa.uint8())
+        case ColumnKind.DATETIME:
+            filled = pc.fill_null(values, 0)
+    return missing, np.ascontiguousarray(filled.to_numpy())
+
+
+def _make_text_buffers(values: pa.ChunkedArray) -> Buffers:
+    """The bytes of all texts, and where each begins and ends."""
+    texts = pc.cast(values, pa.large_string()).combine_chunks()
+    if isinstance(texts, pa.ChunkedArray):
+        texts = pa.concat_arrays(texts.chunks)
+    _, offsets, data = texts.buffers()
+    if offsets is None:
+        return np.zeros(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    starts = np.frombuffer(offsets, dtype=np.int64, count=len(texts) + 1, offset=8 * texts.offset)
+    content = np.frombuffer(data, dtype=np.uint8) if data else np.zeros(0, dtype=np.uint8)
+    return content, starts

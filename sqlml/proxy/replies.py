@@ -1,0 +1,106 @@
+"""
+The words of the server's replies to model statements.
+
+The server answers the SQL call; the client asked for a model statement. Tags, positions and
+contexts are put right, and nothing else.
+"""
+
+from sqlml.proxy.rewriting import Refusal, Rewriting, Splice
+from sqlml.wire.encodings import decode, encode_message
+from sqlml.wire.messages import Field, Fields
+
+_CALL_TAG = b"CALL"
+_SYNTAX_ERROR = b"42601"
+_UNKNOWN_SETTING = b"42704"
+_UNKNOWN_SCHEMA = b"3F000"
+# They tell of the call and of the inside of the SQL API.
+_OF_THE_CALL = (
+    Field.POSITION,
+    Field.INTERNAL_POSITION,
+    Field.INTERNAL_QUERY,
+    Field.CONTEXT,
+    Field.FILE,
+    Field.LINE,
+    Field.ROUTINE,
+)
+
+
+def edit_tag(tag: bytes, rewriting: Rewriting, statement_index: int) -> bytes:
+    """Return the command tag that the client shall read."""
+    splice = rewriting.find_splice(statement_index)
+    if tag == _CALL_TAG and splice is not None and splice.tag is not None:
+        return splice.tag.encode()
+    return tag
+
+
+def edit_fields(
+    fields: Fields, rewriting: Rewriting, statement_index: int, client_encoding: str
+) -> Fields:
+    """Return the fields of an error or notice as the client shall read them."""
+    place = _read_position(fields.get(Field.POSITION))
+    original = None if place is None else rewriting.original_position(place)
+    refusal = rewriting.refusal
+    if refusal is not None and _is_of(refusal, fields, original, statement_index):
+        return _refused(fields, refusal, client_encoding)
+    if original is not None:
+        return {**fields, Field.POSITION: b"%d" % (original + 1)}
+    splice = rewriting.find_splice(statement_index)
+    if splice is None:
+        return fields
+    return _of_splice(fields, splice, client_encoding)
+
+
+def _is_of(refusal: Refusal, fields: Fields, original: int | None, statement_index: int) -> bool:
+    """Say whether this is the error that the server raises for the refused statement."""
+    sqlstate = fields.get(Field.SQLSTATE)
+    if original is not None:
+        in_statement = refusal.start <= original < refusal.error.position
+        return sqlstate == _SYNTAX_ERROR and in_statement
+    # SHOW MODEL without a name is the one refused statement that PostgreSQL can parse.
+    return sqlstate == _UNKNOWN_SETTING and statement_index == refusal.statement_index
+
+
+def _refused(fields: Fields, refusal: Refusal, client_encoding: str) -> Fields:
+    error = refusal.error
+    kept = (Field.SEVERITY, Field.SEVERITY_NAME)
+    edited: Fields = {code: fields[code] for code in kept if code in fields}
+    edited[Field.SQLSTATE] = error.sqlstate.encode()
+    edited[Field.MESSAGE] = encode_message(error.message, client_encoding)
+    if error.detail is not None:
+        edited[Field.DETAIL] = encode_message(error.detail, client_encoding)
+    if error.hint is not None:
+        edited[Field.HINT] = encode_message(error.hint, client_encoding)
+    edited[Field.POSITION] = b"%d" % error.position
+    return edited
+
+
+def _of_splice(fields: Fields, splice: Splice, client_encoding: str) -> Fields:
+    edited = {code: value for code, value in fields.items() if code not in _OF_THE_CALL}
+    if _is_not_installed(fields):
+        edited[Field.HINT] = b'Put sqlml into this database with "sqlml install".'
+    position = _position_in_query(fields, splice, client_encoding)
+    if position is not None:
+        edited[Field.POSITION] = b"%d" % (position + 1)
+    return edited
+
+
+def _is_not_installed(fields: Fields) -> bool:
+    unknown_schema = fields.get(Field.SQLSTATE) == _UNKNOWN_SCHEMA
+    return unknown_schema and b"sqlml" in fields.get(Field.MESSAGE, b"")
+
+
+def _position_in_query(fields: Fields, splice: Splice, client_encoding: str) -> int | None:
+    """Find the place of an error inside the training query in the user's own text."""
+    internal = _read_position(fields.get(Field.INTERNAL_POSITION))
+    if internal is None or not splice.query:
+        return None
+    text = decode(fields.get(Field.INTERNAL_QUERY, b""), client_encoding)
+    start = -1 if text is None else text.find(splice.query)
+    if start < 0 or not start <= internal <= start + len(splice.query):
+        return None
+    return splice.query_start + internal - start
+
+
+def _read_position(value: bytes | None) -> int | None:
+    """Return a position counted from 0."""
+    return int(value) - 1 if value is not None and value.isdigit() else None

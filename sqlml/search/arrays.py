@@ -1,0 +1,9 @@
+"""
+Names for the array types that the stage uses.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]

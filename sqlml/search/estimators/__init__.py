@@ -1,0 +1,3 @@
+"""
+The estimators: each with its hyperparameter space, its portfolio and its fit.
+"""

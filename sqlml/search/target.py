@@ -1,0 +1,129 @@
+"""
+The target: what kind of problem it poses, and its values as numbers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqlml.enums import ColumnKind, ProblemType
+from sqlml.errors import SingleClass, TargetAllNull, TargetNotUsable, TooFewRows
+from sqlml.extract.dataset import Column, Dataset
+from sqlml.search.arrays import F64, I64
+
+MIN_ROWS = 10
+MAX_CLASSES = 256
+FEW_CLASSES = 20
+"""Integers with more distinct values than this are a quantity."""
+ROWS_PER_CLASS = 5
+"""Integers with fewer rows than this for each distinct value are a quantity."""
+LARGEST_EXACT_INTEGER = 2.0**53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """
+    The values to learn, as float64: indexes into `classes`, or the numbers themselves.
+
+    `classes` are the SQL texts of the values in the target's own order; empty for
+    REGRESSION.
+    """
+
+    problem_type: ProblemType
+    classes: tuple[str, ...]
+    values: F64
+
+    @property
+    def output_count(self) -> int:
+        """How many raw scores a row has."""
+        return len(self.classes) if self.problem_type is ProblemType.MULTICLASS else 1
+
+
+def read_target(dataset: Dataset, wanted: ProblemType | None) -> Target:
+    """Decide the problem type, unless one is wanted, and turn the target into numbers."""
+    column = dataset.target
+    _check_row_count(dataset)
+    if column.kind is ColumnKind.DATETIME:
+        raise TargetNotUsable(
+            f'target "{column.name}" of type {column.type_name} cannot be predicted',
+            hint="Predict a number made from it, such as extract(epoch FROM ...).",
+        )
+    values = dataset.table.column(column.name)
+    if column.kind is not ColumnKind.NUMERIC:
+        if wanted is ProblemType.REGRESSION:
+            raise TargetNotUsable(
+                f'target "{column.name}" of type {column.type_name} cannot be a regression',
+                hint="A regression needs a numeric target; leave problem_type out.",
+            )
+        distinct, codes = np.unique(values.to_numpy(), return_inverse=True)
+        texts = [str(value).lower() if value in (True, False) else value for value in distinct]
+        return _classification(column, tuple(texts), codes, wanted)
+    numbers = np.asarray(values.to_numpy(), dtype=np.float64)
+    distinct, codes = np.unique(numbers, return_inverse=True)
+    if wanted is ProblemType.REGRESSION or (wanted is None and not _are_classes(distinct, codes)):
+        return Target(problem_type=ProblemType.REGRESSION, classes=(), values=numbers)
+    return _classification(column, _number_texts(column, distinct), codes, wanted)
+
+
+def _check_row_count(dataset: Dataset) -> None:
+    """Raise unless there are enough rows with a target."""
+    name, count, null_count = dataset.target.name, dataset.row_count, dataset.null_target_count
+    if count == 0 and null_count > 0:
+        raise TargetAllNull(
+            f'target "{name}" is NULL in every row',
+            detail=f"{null_count} rows were read.",
+            hint="Train from rows whose target is known.",
+        )
+    if count < MIN_ROWS:
+        raise TooFewRows(
+            f"training needs at least {MIN_ROWS} rows with a target",
+            detail=f'{count} rows have a target; "{name}" is NULL in {null_count} more.',
+            hint="Train from more rows.",
+        )
+
+
+def _are_classes(distinct: F64, codes: I64) -> bool:
+    """Tell whether numbers are labels: few integers, each of them in many rows."""
+    few = distinct.size <= FEW_CLASSES and distinct.size * ROWS_PER_CLASS <= codes.size
+    exact = np.abs(distinct[[0, -1]]).max() < LARGEST_EXACT_INTEGER
+    return bool(few and exact and (distinct == np.trunc(distinct)).all())
+
+
+def _number_texts(column: Column, distinct: F64) -> tuple[str, ...]:
+    """Write numbers as SQL does: integers without a point."""
+    if np.abs(distinct[[0, -1]]).max() >= LARGEST_EXACT_INTEGER:
+        raise TargetNotUsable(
+            f'target "{column.name}" has numbers too large for class labels',
+            detail="Integers are exact up to 2^53.",
+            hint="Cast the target to text, or leave problem_type out.",
+        )
+    # Adding 0 makes the negative zero the other one.
+    return tuple(repr(value).removesuffix(".0") for value in (distinct + 0.0).tolist())
+
+
+def _classification(
+    column: Column, classes: tuple[str, ...], codes: I64, wanted: ProblemType | None
+) -> Target:
+    """Check that the classes can be learnt."""
+    if len(classes) == 1:
+        raise SingleClass(
+            f'target "{column.name}" has one value only',
+            detail=f'It is "{classes[0]}" in all {codes.size} rows.',
+            hint="A classification needs rows of two classes or more.",
+        )
+    if len(classes) > min(MAX_CLASSES, codes.size // 2):
+        raise TargetNotUsable(
+            f'target "{column.name}" has too many distinct values for a classification',
+            detail=f"{len(classes)} values in {codes.size} rows; at most {MAX_CLASSES} classes "
+            "and half as many classes as rows can be learnt.",
+            hint="Predict a coarser column, or a number.",
+        )
+    if wanted is ProblemType.BINARY and len(classes) != 2:
+        raise TargetNotUsable(
+            f'target "{column.name}" has {len(classes)} distinct values, a binary one has 2',
+            hint="Use problem_type multiclass, or leave the option out.",
+        )
+    found = ProblemType.BINARY if len(classes) == 2 else ProblemType.MULTICLASS
+    return Target(
+        problem_type=wanted or found, classes=classes, values=codes.ravel().astype(np.float64)
+    )

@@ -1,0 +1,7 @@
+"""
+Stage 2: the text of a model statement → a statement → the SQL call that does it.
+
+`recognise` decides from the first tokens, `grammar` reads the tokens of `lexer` into the
+nodes of `nodes`, `sql_call` writes the call, and `rewriter` offers all of it to the proxy.
+Does not know the wire, and never runs SQL.
+"""

@@ -1,0 +1,343 @@
+"""
+Tokens → a model statement, or the first error that is in it.
+
+Owns the grammar of `docs/statements.md`. Does not know options, types or databases: the
+server checks what the words mean.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from sqlml.errors import NameTooLong, ParameterNotAllowed, StatementSyntaxError
+from sqlml.statement.keywords import NOT_A_NAME
+from sqlml.statement.lexer import Lexer, Token, TokenKind, fold
+from sqlml.statement.nodes import (
+    CreateModel,
+    DescribeModel,
+    DropModel,
+    Name,
+    OptionValue,
+    Query,
+    ShowModel,
+    ShowModels,
+    Statement,
+)
+from sqlml.statement.recognise import StatementKind, recognise
+from sqlml.statement.unquote import unquote
+
+_MAX_NAME_BYTES = 63
+_BOOLEANS = {"true": True, "on": True, "false": False, "off": False}
+_QUERY_BEGINNINGS = {"select", "with", "values", "table"}
+_QUERY_TAILS = {"as", "where", "join", "group", "order", "limit", "tablesample"}
+_CLOSING = {"[": "]", "(": ")"}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedStatement:
+    """A statement and where its last token ends."""
+
+    statement: Statement
+    end: int
+
+
+def parse_statement(lexer: Lexer, start: int = 0) -> ParsedStatement:
+    """Read the model statement that `recognise` found here, up to a semicolon or the end."""
+    kind = recognise(lexer.text, start)
+    if kind is None:
+        raise ValueError("no model statement begins here")
+    reader = _Reader(lexer, start)
+    statement = _RULES[kind](reader)
+    if not reader.is_at_end():
+        raise reader.error("the end of the statement", reader.late_keywords)
+    return ParsedStatement(statement, reader.last_end)
+
+
+class _Reader:
+    """The tokens of one statement, with as much look-ahead as is asked for."""
+
+    def __init__(self, lexer: Lexer, start: int):
+        self._text = lexer.text
+        self._source = lexer.tokens(start)
+        self._ahead: list[Token] = []
+        self.last_end = start
+        self.late_keywords: tuple[str, ...] = ()
+        """Keywords that could still follow where the statement seems to end."""
+
+    def peek(self, offset: int = 0) -> Token:
+        while len(self._ahead) <= offset:
+            token = next(self._source)
+            if token.kind is TokenKind.PARAMETER:
+                raise ParameterNotAllowed(
+                    f"there is no parameter {token.value}",
+                    position=token.start + 1,
+                    detail="Model statements take no parameters.",
+                    hint="Write the value itself into the statement.",
+                )
+            self._ahead.append(token)
+        return self._ahead[offset]
+
+    def take(self) -> Token:
+        token = self.peek()
+        if token.kind is not TokenKind.END:
+            self._ahead.pop(0)
+            self.last_end = token.end
+        return token
+
+    def is_at_end(self) -> bool:
+        return self.peek().kind is TokenKind.END or self.is_symbol(";")
+
+    def is_symbol(self, symbol: str) -> bool:
+        token = self.peek()
+        return token.kind is TokenKind.SYMBOL and token.value == symbol
+
+    def is_word(self, *words: str, offset: int = 0) -> bool:
+        token = self.peek(offset)
+        return token.kind is TokenKind.WORD and token.value in words
+
+    def accept_words(self, *words: str) -> bool:
+        """Take these words if all of them come next."""
+        for offset, word in enumerate(words):
+            if not self.is_word(word, offset=offset):
+                return False
+        for _ in words:
+            self.take()
+        return True
+
+    def accept_symbol(self, symbol: str) -> bool:
+        if self.is_symbol(symbol):
+            self.take()
+            return True
+        return False
+
+    def expect_symbol(self, symbol: str, expected: str) -> None:
+        if not self.accept_symbol(symbol):
+            raise self.error(expected)
+
+    def text_from(self, start: int, end: int) -> str:
+        return self._text[start:end]
+
+    def error(
+        self, expected: str, keywords: tuple[str, ...] = (), hint: str | None = None
+    ) -> StatementSyntaxError:
+        """Make the error that the next token is not what was expected."""
+        token = self.peek()
+        if hint is None:
+            hint = self._meant(token, keywords) or f"Expected {expected}."
+        if token.kind is TokenKind.END:
+            message = "syntax error at end of input"
+        else:
+            near = self._text[token.start : token.end]
+            message = f'syntax error at or near "{near}"'
+        return StatementSyntaxError(message, position=token.start + 1, hint=hint)
+
+    @staticmethod
+    def _meant(token: Token, keywords: tuple[str, ...]) -> str | None:
+        if token.kind is not TokenKind.WORD:
+            return None
+        close = difflib.get_close_matches(token.value, keywords, n=1, cutoff=0.7)
+        return f"Did you mean {close[0].upper()}?" if close else None
+
+
+def _create_model(reader: _Reader) -> CreateModel:
+    reader.accept_words("create")
+    replace = reader.accept_words("or", "replace")
+    reader.accept_words("model")
+    if replace and reader.is_word("if") and reader.is_word("not", offset=1):
+        raise reader.error("", hint="OR REPLACE and IF NOT EXISTS exclude each other.")
+    if_not_exists = reader.accept_words("if", "not", "exists")
+    model = _name(reader, "a model name")
+    target, source = _clauses(reader)
+    options = _options(reader)
+    return CreateModel(model, target, source, options, replace, if_not_exists)
+
+
+def _clauses(reader: _Reader) -> tuple[str, Name | Query]:
+    """Read PREDICT and FROM, each once, in the order the user likes."""
+    if reader.accept_words("predict"):
+        target = _identifier(reader, "the name of the target column")
+        if not reader.accept_words("from"):
+            raise reader.error("FROM <relation> or FROM (<query>)", ("from",))
+        source = _source(reader)
+        reader.late_keywords = ("with", "using")
+        return target, source
+    if reader.accept_words("from"):
+        source = _source(reader)
+        if not reader.accept_words("predict"):
+            raise reader.error("PREDICT <column>", ("predict",), _row_selection_hint(reader))
+        target = _identifier(reader, "the name of the target column")
+        reader.late_keywords = ("with", "using")
+        return target, source
+    raise reader.error("PREDICT <column> or FROM <relation>", ("predict", "from"))
+
+
+def _source(reader: _Reader) -> Name | Query:
+    if reader.is_symbol("("):
+        return _query(reader)
+    if reader.is_word(*_QUERY_BEGINNINGS):
+        raise reader.error("", hint="Put the training query in parentheses: FROM (SELECT ...).")
+    return _name(reader, "a relation or a query in parentheses")
+
+
+def _query(reader: _Reader) -> Query:
+    """Read up to the parenthesis that closes this one; what is between is the user's own."""
+    opening = reader.take()
+    if reader.is_symbol(")"):
+        raise reader.error("a query")
+    depth = 1
+    while True:
+        if reader.is_at_end():
+            raise reader.error('")" after the training query')
+        if reader.is_symbol("("):
+            depth += 1
+        elif reader.is_symbol(")"):
+            depth -= 1
+        token = reader.take()
+        if depth == 0:
+            return Query(reader.text_from(opening.end, token.start), opening.end)
+
+
+def _options(reader: _Reader) -> tuple[tuple[str, OptionValue], ...]:
+    if reader.accept_words("with"):
+        reader.expect_symbol("(", "WITH (<option> = <value>, ...)")
+        options = _option_list(reader)
+        reader.expect_symbol(")", '"," or ")"')
+    elif reader.accept_words("using"):
+        options = _option_list(reader)
+    elif hint := _row_selection_hint(reader):
+        raise reader.error("", hint=hint)
+    else:
+        return ()
+    reader.late_keywords = ()
+    return options
+
+
+def _row_selection_hint(reader: _Reader) -> str | None:
+    if reader.is_word(*_QUERY_TAILS):
+        return "To train on a query, put it in parentheses: FROM (SELECT ...)."
+    return None
+
+
+def _option_list(reader: _Reader) -> tuple[tuple[str, OptionValue], ...]:
+    options: dict[str, OptionValue] = {}
+    while True:
+        token = reader.peek()
+        if token.kind not in (TokenKind.WORD, TokenKind.QUOTED_NAME):
+            raise reader.error("the name of an option")
+        name = fold(unquote(token))
+        if name in options:
+            raise StatementSyntaxError(
+                f'option "{name}" is given more than once', position=token.start + 1
+            )
+        reader.take()
+        reader.expect_symbol("=", f'"=" after the option "{name}"')
+        options[name] = _value(reader)
+        if not reader.accept_symbol(","):
+            break
+    last = reader.peek()
+    if last.kind is TokenKind.WORD and isinstance(options[name], Decimal):
+        raise reader.error("", hint="Put a value with a unit in quotes, such as '30 s'.")
+    return tuple(options.items())
+
+
+def _value(reader: _Reader) -> OptionValue:
+    if reader.is_word("array") and reader.peek(1).value == "[":
+        reader.take()
+    for opening, closing in _CLOSING.items():
+        if reader.accept_symbol(opening):
+            return _items(reader, closing)
+    if reader.is_word("null"):
+        raise reader.error("", hint="Leave the option out to have its default.")
+    if reader.is_word(*_BOOLEANS):
+        return _BOOLEANS[reader.take().value]
+    return _scalar(reader)
+
+
+def _items(reader: _Reader, closing: str) -> tuple[str, ...]:
+    items: list[str] = []
+    while not reader.accept_symbol(closing):
+        if items:
+            reader.expect_symbol(",", f'"," or "{closing}"')
+        items.append(str(_scalar(reader)))
+    return tuple(items)
+
+
+def _scalar(reader: _Reader) -> str | Decimal:
+    sign = ""
+    if reader.is_symbol("-") or reader.is_symbol("+"):
+        if reader.peek(1).kind is not TokenKind.NUMBER:
+            raise reader.error("a value")
+        sign = reader.take().value
+    token = reader.peek()
+    if token.kind is TokenKind.NUMBER:
+        try:
+            number = Decimal(sign + token.value)
+        except InvalidOperation:
+            raise StatementSyntaxError(
+                f'number "{token.value}" is out of range', position=token.start + 1
+            ) from None
+        reader.take()
+        return number
+    if token.kind in (TokenKind.STRING, TokenKind.WORD, TokenKind.QUOTED_NAME):
+        return unquote(reader.take())
+    raise reader.error("a number, a 'text', true, false, a word or a [list]")
+
+
+def _name(reader: _Reader, expected: str) -> Name:
+    first = _identifier(reader, expected)
+    if not reader.accept_symbol("."):
+        return Name(first)
+    return Name(_identifier(reader, f"{expected} after the schema"), schema=first)
+
+
+def _identifier(reader: _Reader, expected: str) -> str:
+    token = reader.peek()
+    if token.kind is TokenKind.WORD and token.value in NOT_A_NAME:
+        raise reader.error(f"{expected}; a reserved word needs double quotes")
+    if token.kind not in (TokenKind.WORD, TokenKind.QUOTED_NAME):
+        raise reader.error(expected)
+    name = unquote(token)
+    if not name:
+        raise StatementSyntaxError(
+            'zero-length delimited identifier at or near """"', position=token.start + 1
+        )
+    if len(name.encode("utf-8", "surrogateescape")) > _MAX_NAME_BYTES:
+        raise NameTooLong(
+            f'name "{name}" is too long',
+            position=token.start + 1,
+            detail=f"Names have at most {_MAX_NAME_BYTES} bytes.",
+        )
+    reader.take()
+    return name
+
+
+def _drop_model(reader: _Reader) -> DropModel:
+    reader.accept_words("drop", "model")
+    if_exists = reader.accept_words("if", "exists")
+    return DropModel(_name(reader, "a model name"), if_exists)
+
+
+def _show_models(reader: _Reader) -> ShowModels:
+    reader.accept_words("show", "models")
+    return ShowModels()
+
+
+def _show_model(reader: _Reader) -> ShowModel:
+    reader.accept_words("show", "model")
+    return ShowModel(_name(reader, "a model name"))
+
+
+def _describe_model(reader: _Reader) -> DescribeModel:
+    reader.take()
+    reader.accept_words("model")
+    return DescribeModel(_name(reader, "a model name"))
+
+
+_RULES: dict[StatementKind, Callable[[_Reader], Statement]] = {
+    StatementKind.CREATE_MODEL: _create_model,
+    StatementKind.DROP_MODEL: _drop_model,
+    StatementKind.SHOW_MODELS: _show_models,
+    StatementKind.SHOW_MODEL: _show_model,
+    StatementKind.DESCRIBE_MODEL: _describe_model,
+}

@@ -1,0 +1,182 @@
+"""
+The table of bad inputs: what each says, and that it leaves nothing behind.
+"""
+
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+DATA = """
+CREATE TABLE few AS SELECT * FROM customers LIMIT 9;
+CREATE TABLE no_target AS SELECT age, spend, NULL::boolean AS churned FROM customers;
+CREATE TABLE one_class AS SELECT age, spend, true AS churned FROM customers;
+CREATE TABLE no_rows AS SELECT * FROM customers WHERE false;
+CREATE TABLE only_target AS SELECT churned FROM customers;
+CREATE TABLE constant AS SELECT 1 AS one, NULL::text AS nothing, churned FROM customers;
+CREATE TABLE broken AS SELECT 0 AS zero, churned FROM customers;
+CREATE SEQUENCE counter;
+"""
+
+SNAPSHOT = """
+SELECT (SELECT count(*) FROM sqlml.model), (SELECT count(*) FROM sqlml.version),
+       (SELECT count(*) FROM pg_proc WHERE proname LIKE 'predict\\_%'
+                                        OR pronamespace = 'sqlml_training'::regnamespace),
+       (SELECT count(*) FROM sqlml.job WHERE status IN ('waiting', 'running'))
+"""
+
+
+class Case(NamedTuple):
+    """One bad call of create_model, and the error that it must give."""
+
+    sqlstate: str
+    message: str
+    hint: str | None = None
+    model: str = "bad"
+    target: str = "churned"
+    query: str | None = None
+    relation: str | None = "customers"
+    options: object = {}
+
+
+CASES = [
+    Case(
+        "42P01",
+        'relation "customer" does not exist',
+        'Did you mean "customers"?',
+        relation="customer",
+    ),
+    Case("42P01", 'relation "" does not exist', None, relation=""),
+    Case("42P01", 'relation "a b c" does not exist', None, relation="a b c"),
+    Case("42P01", 'relation "nope.customers" does not exist', None, relation="nope.customers"),
+    Case("42809", '"counter" is not a table or a view', relation="counter"),
+    Case(
+        "42P01", 'relation "nowhere" does not exist', relation=None, query="SELECT * FROM nowhere"
+    ),
+    Case(
+        "42703",
+        'column "agee" does not exist',
+        relation=None,
+        query="SELECT agee, churned FROM customers",
+    ),
+    Case("42601", 'syntax error at or near "FORM"', relation=None, query="SELECT * FORM customers"),
+    Case(
+        "42701",
+        'column "age" specified more than once',
+        "List the columns of the query so that each name stands once.",
+        relation=None,
+        query="SELECT a.age, b.age, a.churned FROM customers a, customers b",
+    ),
+    Case("22023", "give either a query or a relation", relation=None),
+    Case("22023", "give either a query or a relation", query="SELECT 1"),
+    Case(
+        "42703",
+        'column "churn" does not exist in the training rows',
+        'Did you mean "churned"?',
+        target="churn",
+    ),
+    Case(
+        "ML005",
+        'column "since" has type timestamp without time zone, which cannot be predicted',
+        target="since",
+    ),
+    Case("ML005", 'column "extra" has type json, which cannot be predicted', target="extra"),
+    Case("ML004", 'no column is left to predict "churned" from', relation="only_target"),
+    Case("ML004", "no column is left", relation="constant"),
+    Case("ML001", 'target "churned" is NULL in all 300 rows', relation="no_target"),
+    Case("ML002", "", relation="one_class"),
+    Case("ML003", "", relation="few"),
+    Case("ML003", "", relation="no_rows"),
+    Case(
+        "22012",
+        "division by zero",
+        relation=None,
+        query="SELECT 1 / zero AS x, churned FROM broken",
+    ),
+    Case(
+        "22023",
+        'unknown option "time_limt"',
+        'Did you mean "time_limit"?',
+        options={"time_limt": 5},
+    ),
+    Case("22023", 'unknown option "zzzzzzzzzzzzzzz"', options={"zzzzzzzzzzzzzzz": 5}),
+    Case("22023", "options must be a JSON object", options=[1]),
+    Case("22023", 'invalid value for option "trials": 5.5', options={"trials": 5.5}),
+    Case("22023", 'invalid value for option "trials": "many"', options={"trials": "many"}),
+    Case("22023", 'invalid value for option "trials": true', options={"trials": True}),
+    Case("22023", 'invalid value for option "time_limit": "soon"', options={"time_limit": "soon"}),
+    Case("22023", 'option "time_limit" is out of range: 0', options={"time_limit": 0}),
+    Case("22023", 'option "time_limit" is out of range: "-1 s"', options={"time_limit": "-1 s"}),
+    Case(
+        "22023", 'option "time_limit" is out of range: "1 year"', options={"time_limit": "1 year"}
+    ),
+    Case("22023", 'option "seed" is out of range: -1', options={"seed": -1}),
+    Case("22023", 'option "folds" is out of range: 1', options={"folds": 1}),
+    Case("22023", 'option "trials" is out of range: null', options={"trials": None}),
+    Case("22023", 'option "learning_rate" is out of range: 0', options={"learning_rate": 0}),
+    Case(
+        "22023",
+        'invalid value for option "metric": "rocauc"',
+        'Did you mean "roc_auc"?',
+        options={"metric": "rocauc"},
+    ),
+    Case("22023", 'invalid value for option "problem_type": 3', options={"problem_type": 3}),
+    Case(
+        "22023",
+        'invalid value for option "estimators": "xgboost"',
+        options={"estimators": ["xgboost"]},
+    ),
+    Case("22023", 'invalid value for option "estimators": []', options={"estimators": []}),
+    Case("22023", 'invalid value for option "wait": "maybe"', options={"wait": "maybe"}),
+    Case(
+        "42703",
+        'column "agee" in option "exclude" does not exist',
+        'Did you mean "age"?',
+        options={"exclude": ["agee"]},
+    ),
+    Case("22023", 'option "exclude" names the target "churned"', options={"exclude": ["churned"]}),
+    Case("22023", "", options={"metric": "rmse"}),
+    Case("ML005", "", target="plan", options={"problem_type": "binary"}),
+    Case("ML005", "", target="plan", options={"problem_type": "regression"}),
+    Case("42602", "a model must have a name", model=""),
+    Case("42601", 'improper model name "a.b.c"', model="a.b.c"),
+    Case("3F000", 'schema "nope" does not exist', model="nope.bad"),
+    Case("42622", f'model name "{"m" * 56}" is too long', model="m" * 56),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tables(database: str) -> None:
+    """The tables that no model can be made from."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(DATA)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.sqlstate} {case.message[:50]}")
+def test_bad_input_gives_its_error_and_leaves_nothing(connection, module_worker, case):
+    before = connection.execute(SNAPSHOT).fetchone()
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(
+            "CALL sqlml.create_model(model => %s, target => %s, query => %s, relation => %s,"
+            " options => %s)",
+            [
+                case.model,
+                case.target,
+                case.query,
+                case.relation,
+                Jsonb(
+                    {"time_limit": 5} | case.options
+                    if isinstance(case.options, dict)
+                    else case.options
+                ),
+            ],
+        )
+    diagnosis = caught.value.diag
+    assert caught.value.sqlstate == case.sqlstate, diagnosis.message_primary
+    assert case.message in diagnosis.message_primary
+    assert "\n" not in diagnosis.message_primary
+    assert "Traceback" not in diagnosis.message_primary
+    if case.hint is not None:
+        assert diagnosis.message_hint == case.hint
+    assert connection.execute(SNAPSHOT).fetchone() == before

@@ -1,0 +1,300 @@
+"""
+Jobs under fire: cancels, kills, transactions, rivals. Whatever happens, the end is written.
+"""
+
+import threading
+import time
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from tests.api.workers import is_running, wait_for
+
+CREATE = "CALL sqlml.create_model(%s, 'churned', relation => 'customers', options => %s)"
+LONG = '{"time_limit": "60 s"}'
+SHORT = '{"time_limit": "20 s", "trials": 1}'
+
+
+def job_status(connection, model):
+    """The status of a model's last job."""
+    row = connection.execute(
+        "SELECT status FROM sqlml.jobs WHERE model = %s ORDER BY job_id DESC LIMIT 1", [model]
+    ).fetchone()
+    return row[0] if row else None
+
+
+def what_is_left(connection, model):
+    """Models, functions and versions of that name."""
+    return connection.execute(
+        "SELECT (SELECT count(*) FROM sqlml.models WHERE model = %(model)s),"
+        " (SELECT count(*) FROM pg_proc WHERE proname = 'predict_' || %(model)s)",
+        {"model": model},
+    ).fetchone()
+
+
+class Session:
+    """A create_model that runs in a thread of its own."""
+
+    def __init__(self, database, model, options=LONG):
+        self.connection = psycopg.connect(database, autocommit=True)
+        self.error = None
+        self._arguments = [model, options]
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            self.connection.execute(CREATE, self._arguments)
+        except psycopg.Error as error:
+            self.error = error
+
+    def join(self, seconds=30):
+        """Wait for the statement's end."""
+        self._thread.join(seconds)
+        assert not self._thread.is_alive()
+        self.connection.close()
+        return self.error
+
+
+def wait_until_training(connection, model):
+    wait_for(lambda: job_status(connection, model) == "running", 20, "the job runs")
+
+
+def test_a_model_is_trained_and_answers(connection, worker):
+    notices = []
+    connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+    connection.execute(CREATE, ["plain", SHORT])
+    rows = connection.execute(
+        "SELECT predict_plain(c), sqlml.predict('plain', c),"
+        " sqlml.predict_proba('plain', c, 'true') FROM customers c"
+    ).fetchall()
+    assert {type(row[0]) for row in rows} == {bool}
+    assert {row[1] for row in rows} <= {"true", "false"}
+    assert all((row[2] > 0.5) == row[0] for row in rows)
+    assert any("read 300 rows" in notice for notice in notices)
+    assert any("roc_auc" in notice and "baseline" in notice for notice in notices)
+    score, baseline, status = connection.execute(
+        "SELECT score, baseline_score, status FROM sqlml.models WHERE model = 'plain'"
+    ).fetchone()
+    assert score > baseline == 0.5
+    assert status == "ready"
+
+
+def test_cancel_ends_the_child_and_leaves_no_model(connection, database, worker):
+    session = Session(database, "cancelled")
+    wait_until_training(connection, "cancelled")
+    children = worker.find_children()
+    assert children
+    session.connection.cancel_safe()
+    error = session.join(5)
+    assert error.sqlstate == "57014"
+    wait_for(lambda: not any(map(is_running, children)), 2, "the child is gone")
+    wait_for(lambda: job_status(connection, "cancelled") == "aborted", 2, "the job is aborted")
+    assert what_is_left(connection, "cancelled") == (0, 0)
+
+
+def test_statement_timeout_is_a_cancel(connection, worker):
+    connection.execute("SET statement_timeout = '1500ms'")
+    with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"):
+        connection.execute(CREATE, ["timed_out", LONG])
+    connection.execute("RESET statement_timeout")
+    assert what_is_left(connection, "timed_out") == (0, 0)
+
+
+def test_drop_ends_training(connection, database, worker):
+    session = Session(database, "dropped")
+    wait_until_training(connection, "dropped")
+    children = worker.find_children()
+    connection.execute("CALL sqlml.drop_model('dropped')")
+    wait_for(lambda: not any(map(is_running, children)), 2, "the child is gone")
+    assert session.join(5).sqlstate == "57014"
+    assert what_is_left(connection, "dropped") == (0, 0)
+
+
+def test_killed_child_fails_the_job(connection, database, worker):
+    session = Session(database, "child_killed")
+    wait_until_training(connection, "child_killed")
+    for pid in worker.find_children():
+        import os
+        import signal
+
+        os.kill(pid, signal.SIGKILL)
+    error = session.join(5)
+    assert error.sqlstate == "ML011"
+    assert "SIGKILL" in error.diag.message_detail
+    assert what_is_left(connection, "child_killed") == (0, 0)
+
+
+def test_killed_worker_the_next_one_takes_the_job_again(connection, database, start_worker):
+    worker = start_worker()
+    session = Session(database, "retaken", SHORT)
+    wait_until_training(connection, "retaken")
+    children = worker.find_children()
+    worker.kill()
+    wait_for(lambda: not any(map(is_running, children)), 2, "the child died with its worker")
+    start_worker()
+    assert session.join(30) is None
+    assert job_status(connection, "retaken") == "succeeded"
+
+
+def test_killed_twice_is_failed(connection, database, start_worker):
+    connection.execute(CREATE, ["twice", '{"wait": false}'])
+    for _ in range(2):
+        worker = start_worker()
+        wait_until_training(connection, "twice")
+        worker.kill()
+        wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
+    start_worker()
+    wait_for(lambda: job_status(connection, "twice") == "failed", 10, "the job has failed")
+    # The name is free again: the failed try is cleared away.
+    connection.execute(CREATE, ["twice", SHORT])
+    assert job_status(connection, "twice") == "succeeded"
+
+
+def test_stopped_worker_gives_the_job_back(connection, start_worker):
+    worker = start_worker()
+    connection.execute(CREATE, ["given_back", '{"wait": false, "trials": 1}'])
+    wait_until_training(connection, "given_back")
+    worker.stop()
+    assert job_status(connection, "given_back") == "waiting"
+    start_worker()
+    connection.execute("CALL sqlml.wait('given_back')")
+    assert job_status(connection, "given_back") == "succeeded"
+
+
+def test_without_a_worker_the_statement_says_so(connection):
+    started = time.monotonic()
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(CREATE, ["nobody", SHORT])
+    assert caught.value.sqlstate == "ML010"
+    assert time.monotonic() - started < 5
+    assert what_is_left(connection, "nobody") == (0, 0)
+
+
+def test_a_waiting_session_gives_up_on_a_lost_worker(connection, database, start_worker):
+    worker = start_worker()
+    session = Session(database, "lost")
+    wait_until_training(connection, "lost")
+    worker.kill()
+    error = session.join(20)
+    assert error.sqlstate == "ML011"
+    assert what_is_left(connection, "lost") == (0, 0)
+
+
+def test_in_a_transaction_training_starts_at_commit(connection, worker):
+    notices = []
+    connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+    with connection.transaction():
+        connection.execute(CREATE, ["in_block", SHORT])
+        assert job_status(connection, "in_block") == "waiting"
+    assert 'training of model "in_block" starts when this transaction commits' in notices
+    connection.execute("CALL sqlml.wait('in_block')")
+    assert connection.execute("SELECT count(predict_in_block(c)) FROM customers c").fetchone() == (
+        300,
+    )
+
+
+def test_rollback_leaves_nothing(connection, worker):
+    with connection.transaction(force_rollback=True):
+        connection.execute(CREATE, ["rolled_back", SHORT])
+        assert what_is_left(connection, "rolled_back") == (1, 1)
+    assert what_is_left(connection, "rolled_back") == (0, 0)
+    assert job_status(connection, "rolled_back") is None
+
+
+def test_of_two_sessions_one_makes_the_model(connection, database, worker):
+    sessions = [Session(database, "rivals", SHORT) for _ in range(2)]
+    errors = [session.join() for session in sessions]
+    failed = [error for error in errors if error is not None]
+    assert len(failed) == 1
+    assert failed[0].sqlstate == "42710"
+    assert what_is_left(connection, "rivals") == (1, 1)
+
+
+def test_replace_is_one_clean_switch(connection, database, worker):
+    connection.execute(CREATE, ["switched", SHORT])
+    before = connection.execute("SELECT sqlml.find_version('switched')").fetchone()
+    with pytest.raises(psycopg.Error, match="already exists") as caught:
+        connection.execute(CREATE, ["switched", SHORT])
+    assert caught.value.sqlstate == "42710"
+    with closing(psycopg.connect(database, autocommit=True)) as reader:
+        replacing = threading.Thread(
+            target=lambda: connection.execute(
+                "CALL sqlml.create_model('switched', 'churned', relation => 'customers',"
+                " options => %s, replace => true)",
+                [SHORT],
+            )
+        )
+        replacing.start()
+        seen = set()
+        while replacing.is_alive():
+            seen.add(reader.execute("SELECT sqlml.find_version('switched')").fetchone())
+            reader.execute("SELECT predict_switched(c) FROM customers c").fetchall()
+            time.sleep(0.02)
+        replacing.join()
+    after = connection.execute("SELECT sqlml.find_version('switched')").fetchone()
+    assert seen <= {before, after}
+    assert before != after
+    assert before in seen
+
+
+def test_failed_replace_changes_nothing(connection, worker):
+    connection.execute(CREATE, ["kept", SHORT])
+    before = connection.execute("TABLE sqlml.model").fetchall()
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(
+            "CALL sqlml.create_model('kept', 'churned', replace => true,"
+            " query => 'SELECT age / 0 AS x, churned FROM customers')"
+        )
+    assert caught.value.sqlstate == "22012"
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(
+            "CALL sqlml.create_model('kept', 'plan', replace => true, relation => 'customers')"
+        )
+    assert caught.value.sqlstate == "42P16"
+    assert connection.execute("TABLE sqlml.model").fetchall() == before
+    assert connection.execute("SELECT count(predict_kept(c)) FROM customers c").fetchone() == (300,)
+
+
+def test_drop_removes_everything(connection, worker):
+    before = connection.execute("SELECT count(*) FROM pg_proc").fetchone()
+    connection.execute(CREATE, ["short_lived", SHORT])
+    connection.execute("CALL sqlml.drop_model('short_lived')")
+    assert connection.execute("SELECT count(*) FROM pg_proc").fetchone() == before
+    with pytest.raises(psycopg.Error, match="does not exist") as caught:
+        connection.execute("CALL sqlml.drop_model('short_lived')")
+    assert caught.value.sqlstate == "42704"
+    connection.execute("CALL sqlml.drop_model('short_lived', if_exists => true)")
+
+
+def test_if_not_exists_skips(connection, worker):
+    connection.execute(CREATE, ["skipped", SHORT])
+    notices = []
+    connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+    connection.execute(
+        "CALL sqlml.create_model('skipped', 'churned', relation => 'nowhere',"
+        " if_not_exists => true)"
+    )
+    assert notices == ['model "skipped" already exists, skipping']
+
+
+def test_training_holds_no_transaction(connection, database, worker):
+    session = Session(database, "no_locks")
+    wait_until_training(connection, "no_locks")
+    wait_for(
+        lambda: connection.execute(
+            "SELECT phase = 'search' FROM sqlml.jobs WHERE model = 'no_locks'"
+        ).fetchone()[0],
+        10,
+        "the search has begun",
+    )
+    for _ in range(10):
+        assert connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'sqlml_worker'"
+            " AND (state LIKE 'idle in transaction%%' OR backend_xmin IS NOT NULL)"
+            " AND now() - xact_start > interval '1 s'"
+        ).fetchone() == (0,)
+        time.sleep(0.1)
+    session.connection.cancel_safe()
+    session.join(5)

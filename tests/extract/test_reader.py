@@ -1,0 +1,134 @@
+"""
+What arrives from PostgreSQL: every type under its kind, and rows without a target left out.
+"""
+
+import math
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from sqlml.errors import SqlmlError, TargetAllNull
+from sqlml.extract.reader import read_dataset
+from sqlml.extract.source import Source, parse_columns
+from tests.api.conftest import connection, database, worker_dsn_of  # noqa: F401
+
+TYPES = """
+CREATE TYPE mood AS ENUM ('sad', 'happy');
+CREATE DOMAIN share AS numeric(5, 2) CHECK (value >= 0);
+CREATE TABLE types AS
+SELECT 7::smallint AS small, 2147483647 AS whole, 9007199254740993 AS big, 0.1::real AS single,
+       0.1::float8 AS double, 12.50::numeric AS exact, 0.25::share AS domain, true AS flag,
+       'text'::text AS words, 'vary'::varchar(9) AS varied, 'pad'::char(6) AS padded,
+       'happy'::mood AS mood, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid AS id,
+       date '2000-01-02' AS day, timestamp '1999-12-31 23:59:59.999999' AS moment,
+       timestamptz '2000-01-01 01:00+01' AS instant, 'infinity'::date AS never,
+       '-infinity'::timestamptz AS ever, ''::text AS empty, NULL::integer AS nothing,
+       'NaN'::float8 AS nan, 'infinity'::float8 AS huge,
+       '{}'::jsonb AS json, ARRAY[1] AS list, interval '1 day' AS span,
+       1.0::float8 AS y
+"""
+
+
+@pytest.fixture
+def read(connection, database, worker_dsn_of):  # noqa: F811
+    """Read a query's rows as the worker does."""
+
+    def read(query, target="y", **more):
+        connection.execute(
+            "CALL sqlml.create_model('reading', %s, query => %s, options => %s)",
+            [target, query, '{"wait": false}'],
+        )
+        job_id, columns = connection.execute(
+            "SELECT job_id, columns FROM sqlml.job ORDER BY job_id DESC LIMIT 1"
+        ).fetchone()
+        features, found, skipped = parse_columns(columns, target)
+        source = Source(
+            function=f"sqlml_training.job_{job_id}()",
+            columns=features,
+            target=found,
+            skipped=skipped,
+            **more,
+        )
+        try:
+            return read_dataset(worker_dsn_of(database), source)
+        finally:
+            connection.execute("CALL sqlml.drop_model('reading')")
+
+    return read
+
+
+def test_every_type_arrives_under_its_kind(connection, read):  # noqa: F811
+    connection.execute(TYPES)
+    dataset = read("SELECT * FROM types")
+    row = dataset.table.to_pylist()[0]
+    assert math.isnan(row.pop("nan"))
+    before_2000 = -1
+    assert row == {
+        "small": 7.0, "whole": 2147483647.0, "big": float(9007199254740993),
+        "single": 0.10000000149011612, "double": 0.1, "exact": 12.5, "domain": 0.25,
+        "flag": True, "words": "text", "varied": "vary", "padded": "pad", "mood": "happy",
+        "id": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "day": 86_400_000_000,
+        "moment": before_2000, "instant": 0, "never": None, "ever": None, "empty": "",
+        "nothing": None, "huge": math.inf, "y": 1.0,
+    }  # fmt: skip
+    assert {(column.name, column.reason) for column in dataset.skipped} == {
+        ("json", "type not supported"),
+        ("list", "type not supported"),
+        ("span", "type not supported"),
+    }
+    assert dataset.columns[0].type_name == "smallint"
+
+
+def test_rows_without_a_target_are_left_out_and_counted(read):
+    dataset = read(
+        "SELECT g AS x, CASE g % 4 WHEN 0 THEN NULL WHEN 1 THEN 'NaN' WHEN 2 THEN 'infinity'"
+        " ELSE g END::float8 AS y FROM generate_series(1, 400) AS g"
+    )
+    assert dataset.row_count == 100
+    assert dataset.null_target_count == 300
+    assert dataset.table.column("x").to_pylist() == list(range(3, 400, 4))
+
+
+def test_target_null_everywhere(read):
+    with pytest.raises(TargetAllNull, match="NULL in all 5 rows"):
+        read("SELECT g AS x, NULL::float8 AS y FROM generate_series(1, 5) AS g")
+
+
+def test_a_sample_is_of_the_wanted_size_and_repeatable(read):
+    query = "SELECT g AS x, nullif(g % 2, 0) AS y FROM generate_series(1, 200000) AS g"
+    first, second, other = (
+        read(query, max_rows=500, seed=seed).table.column("x").to_pylist() for seed in (1, 1, 2)
+    )
+    assert len(first) == 500
+    assert first == second == sorted(first)
+    assert first != other
+    assert 80_000 < sum(first) / 500 < 120_000
+    assert read(query, max_rows=500, seed=1).sampled_from == 100_000
+
+
+def test_an_error_of_the_query_keeps_its_sqlstate(read):
+    with pytest.raises(SqlmlError, match="division by zero") as caught:
+        read("SELECT 1 / (g - 3) AS x, g AS y FROM generate_series(1, 5) AS g")
+    assert caught.value.sqlstate == "22012"
+
+
+def test_timestamps_do_not_depend_on_the_session(connection, read):  # noqa: F811
+    moment = datetime(2024, 3, 31, 1, 30, tzinfo=UTC)
+    micros = int((moment - datetime(2000, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
+    connection.execute("SET TimeZone = 'Europe/Berlin'")
+    table = read(
+        "SELECT timestamptz '2024-03-31 01:30Z' AS t, timestamp '2024-03-31 01:30' AS u, 1.0 AS y"
+    ).table
+    assert table.column("t").to_pylist() == [micros]
+    assert table.column("u").to_pylist() == [micros]
+
+
+def test_the_connection_is_not_left_behind(connection, read):  # noqa: F811
+    read("SELECT 1 AS x, 2 AS y")
+    left = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE usename = 'sqlml_worker' AND datname = current_database()"
+    ).fetchone()
+    assert left == (0,)
+    assert isinstance(connection, psycopg.Connection)

@@ -1,0 +1,208 @@
+"""
+Small models of every sort, and the hostile rows that they are asked about.
+"""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from sqlml.enums import ColumnKind, EstimatorName, ProblemType
+from sqlml.extract.dataset import Column
+from sqlml.search.features import encode, learn_features
+from sqlml.search.fitted import (
+    CodeTerm,
+    Feature,
+    FeatureOp,
+    FittedModel,
+    LinearPart,
+    NumericTerm,
+    TreePart,
+)
+
+ARROW_TYPES = {
+    ColumnKind.NUMERIC: pa.float64(),
+    ColumnKind.BOOLEAN: pa.bool_(),
+    ColumnKind.CATEGORY: pa.string(),
+    ColumnKind.DATETIME: pa.int64(),
+}
+COLUMNS = (
+    Column("amount", "double precision", ColumnKind.NUMERIC),
+    Column("größe", "integer", ColumnKind.NUMERIC),
+    Column("is_new", "boolean", ColumnKind.BOOLEAN),
+    Column("city", "text", ColumnKind.CATEGORY),
+    Column("seen at", "timestamp without time zone", ColumnKind.DATETIME),
+)
+CITIES = ("Köln", "", "Paris", "東京", "a b", " a b", "ab ")
+HOSTILE_NUMBERS = (
+    *(float("nan"), float("inf"), float("-inf"), 0.0, -0.0, 5e-324, -5e-324, 1e-35, -1e-35),
+    *(2.2250738585072014e-308, 1.7976931348623157e308, 2.0**53, float(2**53 + 2), 0.1),
+    *(struct.unpack("<f", struct.pack("<f", 1e-35))[0], 1.0000001e-35, -1.0000001e-35),
+)
+EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
+INT64 = (-(2**63), 2**63 - 1)
+TIMESTAMPS = (-211_813_488_000_000_000, 9_223_371_331_199_999_999)
+"""PostgreSQL's first and last timestamp."""
+
+CHARACTERS = st.characters(codec="utf-8", exclude_characters="\0")
+
+Row = dict[str, Any]
+
+
+def make_table(rows: Sequence[Row], columns: Sequence[Column] = COLUMNS) -> pa.Table:
+    """Put rows into the form of a dataset."""
+    return pa.table(
+        {
+            column.name: pa.array([row[column.name] for row in rows], ARROW_TYPES[column.kind])
+            for column in columns
+        }
+    )
+
+
+def training_rows(count: int, seed: int) -> list[Row]:
+    """Rows as a table may hold them, every column with NULLs."""
+    rng = np.random.default_rng(seed)
+
+    def or_none(value: object) -> object:
+        return None if rng.random() < 0.1 else value
+
+    return [
+        {
+            "amount": or_none(float(rng.choice([rng.normal(), 0.0, rng.normal() * 1e-30]))),
+            "größe": or_none(float(rng.integers(-5, 6))),
+            "is_new": or_none(bool(rng.integers(2))),
+            "city": or_none(str(rng.choice(CITIES))),
+            "seen at": or_none(int(rng.integers(*TIMESTAMPS) // 1000)),
+        }
+        for _ in range(count)
+    ]
+
+
+def hostile_rows() -> st.SearchStrategy[Row]:
+    """Any row that PostgreSQL could bring, and some that it could not."""
+    numbers = st.none() | st.sampled_from(HOSTILE_NUMBERS) | st.floats()
+    texts = st.none() | st.sampled_from(CITIES) | st.text(CHARACTERS)
+    micros = st.none() | st.sampled_from((*INT64, *TIMESTAMPS, 0, -1)) | st.integers(*INT64)
+    return st.fixed_dictionaries(
+        {
+            "amount": numbers,
+            "größe": numbers,
+            "is_new": st.none() | st.booleans(),
+            "city": texts,
+            "seen at": micros,
+        }
+    )
+
+
+def make_classes(problem_type: ProblemType) -> tuple[str, ...]:
+    """Labels for a problem type."""
+    return {
+        ProblemType.BINARY: ("non", "oui"),
+        ProblemType.MULTICLASS: ("a", "ä", "b b"),
+        ProblemType.REGRESSION: (),
+    }[problem_type]
+
+
+def make_model(
+    problem_type: ProblemType,
+    features: tuple[Feature, ...],
+    part: LinearPart | TreePart,
+    columns: tuple[Column, ...] = COLUMNS,
+) -> FittedModel:
+    """Put a model around its part."""
+    return FittedModel(
+        problem_type=problem_type,
+        target=Column("y", "text", ColumnKind.CATEGORY),
+        classes=make_classes(problem_type),
+        columns=columns,
+        features=features,
+        part=part,
+    )
+
+
+def fit_trees(problem_type: ProblemType, seed: int = 0, **params: object) -> FittedModel:
+    """Train a small booster on every column."""
+    table = make_table(training_rows(400, seed))
+    features, _ = learn_features(table, COLUMNS)
+    matrix = encode(features, table)
+    rng = np.random.default_rng(seed)
+    target = np.nan_to_num(matrix).sum(axis=1) * 1e-9 + rng.normal(size=len(matrix))
+    classes = len(make_classes(problem_type))
+    if classes:
+        target = np.argsort(np.argsort(target)) * classes // len(target)
+    objective = {"binary": "binary", "multiclass": "multiclass", "regression": "l2"}[problem_type]
+    settings = {
+        "objective": objective,
+        "min_data_in_leaf": 3,
+        "min_data_per_group": 3,
+        "cat_smooth": 1,
+        "num_threads": 1,
+        "verbosity": -1,
+        **({"num_class": classes} if problem_type is ProblemType.MULTICLASS else {}),
+        **params,
+    }
+    codes = [index for index, feature in enumerate(features) if feature.op is FeatureOp.CODE]
+    rounds = int(str(settings.pop("rounds", 8)))
+    booster = lgb.train(settings, lgb.Dataset(matrix, target, categorical_feature=codes), rounds)
+    return make_model(problem_type, features, TreePart(estimator=EstimatorName.LIGHTGBM, booster=booster))
+
+
+def draw_linear(problem_type: ProblemType, seed: int = 0) -> FittedModel:
+    """Make a linear model of random weights with a term for every feature."""
+    table = make_table(training_rows(400, seed))
+    features, _ = learn_features(table, COLUMNS)
+    outputs = get_output_count(problem_type)
+    rng = np.random.default_rng(seed)
+    terms = tuple(
+        CodeTerm(feature=index, weights=rng.normal(size=(len(feature.levels) + 2, outputs)))
+        if feature.op is FeatureOp.CODE
+        else NumericTerm(
+            feature=index,
+            low=-1.5,
+            high=1e12,
+            mean=float(rng.normal()),
+            inverse_scale=float(rng.random()),
+            weights=rng.normal(size=outputs),
+            missing_weights=rng.normal(size=outputs),
+        )
+        for index, feature in enumerate(features)
+    )
+    part = LinearPart(
+        estimator=EstimatorName.LINEAR, intercepts=rng.normal(size=outputs), terms=terms
+    )
+    return make_model(problem_type, features, part)
+
+
+def get_output_count(problem_type: ProblemType) -> int:
+    """Raw scores a row."""
+    return 3 if problem_type is ProblemType.MULTICLASS else 1
+
+
+def score_with_lightgbm(model: FittedModel, table: pa.Table) -> NDArray[np.float64]:
+    """LightGBM's own raw scores, shape (rows, outputs)."""
+    assert isinstance(model.part, TreePart)
+    raw = model.part.booster.predict(encode(model.features, table), raw_score=True, num_threads=1)
+    return np.asarray(raw).reshape(table.num_rows, -1)
+
+
+def seal(artifact: bytes) -> bytes:
+    """Give changed bytes a header that suits them."""
+    body = artifact[32:]
+    return artifact[:12] + struct.pack("<IQQ", zlib.crc32(body), 32 + len(body), 0) + body
+
+
+def find_payload(artifact: bytes, kind: int) -> int:
+    """The offset at which the payload of a section begins."""
+    offset = 32
+    while True:
+        found, _, size = struct.unpack_from("<IIQ", artifact, offset)
+        if found == kind:
+            return offset + 16
+        offset += 16 + int(size)

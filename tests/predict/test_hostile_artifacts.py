@@ -1,0 +1,124 @@
+"""
+Bytes that nobody vouches for: an error or a sane model, never a crash.
+"""
+
+import random
+import struct
+
+import pytest
+
+from sqlml.compile.artifact import compile_model
+from sqlml.enums import ProblemType
+from sqlml.errors import ArtifactDamaged, ArtifactNotSupported
+from sqlml.predict.scorer import Scorer
+from tests.predict.models import (
+    draw_linear,
+    find_payload,
+    fit_trees,
+    make_table,
+    seal,
+    training_rows,
+)
+
+ROWS = training_rows(3, 0)
+TABLE = make_table(ROWS)
+SMALL = {"rounds": 2, "num_leaves": 5}
+ARTIFACTS = {
+    "trees": compile_model(fit_trees(ProblemType.MULTICLASS, **SMALL)).data,
+    "linear": compile_model(draw_linear(ProblemType.BINARY)).data,
+}
+
+
+def use(data: bytes) -> bool:
+    """Open and score; tell whether the bytes were taken for an artifact."""
+    try:
+        scorer = Scorer(data, "m")
+    except ArtifactDamaged as error:
+        assert error.detail
+        return False
+    try:
+        table = TABLE.rename_columns([name for name, _ in scorer.columns])
+        scores = scorer.raw_scores(table)
+    except (KeyError, ValueError, NotImplementedError, TypeError):
+        # The change made other columns of it, which the rows do not have.
+        return True
+    assert scores.shape[0] == 3
+    return True
+
+
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_every_truncation_is_refused(name):
+    data = ARTIFACTS[name]
+    assert use(data)
+    for size in range(len(data)):
+        assert not use(data[:size])
+        if size >= 32:
+            assert not use(seal(data[:size]))
+
+
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_every_changed_byte_is_noticed_by_the_checksum(name):
+    data = ARTIFACTS[name]
+    for offset in range(len(data)):
+        changed = bytearray(data)
+        changed[offset] ^= 1
+        with pytest.raises((ArtifactDamaged, ArtifactNotSupported)):
+            Scorer(bytes(changed), "m")
+
+
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_changed_bytes_under_a_right_checksum_do_not_crash(name):
+    data = ARTIFACTS[name]
+    accepted = 0
+    for offset in range(32, len(data)):
+        for value in (0, 1, 0x7F, 0x80, 0xFF, data[offset] ^ 0x10):
+            changed = bytearray(data)
+            changed[offset] = value
+            accepted += use(seal(bytes(changed)))
+    assert 0 < accepted < 6 * len(data)
+
+
+@pytest.mark.parametrize("name", ARTIFACTS)
+def test_changed_words_under_a_right_checksum_do_not_crash(name):
+    data = ARTIFACTS[name]
+    rng = random.Random(0)
+    for _ in range(3000):
+        changed = bytearray(data)
+        for _ in range(rng.randint(1, 3)):
+            offset = rng.randrange(32, len(data) - 8)
+            word = rng.choice((0, 1, 2**31 - 1, 2**31, 2**32 - 1, rng.getrandbits(32)))
+            struct.pack_into("<I", changed, offset, word)
+        use(seal(bytes(changed)))
+
+
+@pytest.mark.parametrize("data", [b"", b"SQLMLART", b"x" * 32, bytes(1000)])
+def test_other_bytes_are_refused(data):
+    with pytest.raises(ArtifactDamaged):
+        Scorer(data, "m")
+
+
+def test_a_newer_format_is_refused_as_such():
+    data = bytearray(ARTIFACTS["trees"])
+    data[8] = 2
+    with pytest.raises(ArtifactNotSupported) as caught:
+        Scorer(bytes(data), "churn")
+    assert caught.value.message == 'artifact of model "churn" cannot be read'
+    assert caught.value.detail == "artifact format version 2 is not supported."
+    assert caught.value.hint == "Update sqlml on this server, or train the model again."
+
+
+def test_bytes_behind_the_last_section_are_refused():
+    with pytest.raises(ArtifactDamaged):
+        Scorer(seal(ARTIFACTS["linear"] + b"\0"), "m")
+
+
+@pytest.mark.parametrize("child", [0, 1, 4, 2**31 - 1, -6, -(2**31)])
+def test_a_child_that_is_no_later_node_and_no_leaf_is_refused(child):
+    data = bytearray(ARTIFACTS["trees"])
+    tree = find_payload(bytes(data), 4) + 4
+    assert struct.unpack_from("<I", data, tree)[0] == 4
+    second_node = tree + 8 + 24
+    struct.pack_into("<i", data, second_node + 8, child)
+    assert not use(seal(bytes(data)))
+    struct.pack_into("<i", data, second_node + 8, -5)
+    assert use(seal(bytes(data)))
