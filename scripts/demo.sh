@@ -29,17 +29,16 @@ read_status() {
 "$sqlml" down --data-dir "$data_dir" >/dev/null
 rm -rf "$data_dir"
 echo "Starting PostgreSQL, a worker and the proxy, and loading four tables …"
-"$sqlml" up --detach --load-samples --data-dir "$data_dir" >/dev/null
+connection=$("$sqlml" up --detach --load-samples --data-dir "$data_dir" | tail -n 1)
 psql=$(read_status bin_dir)/psql
 "$psql" -X -d "$(read_status proxy)" -v ON_ERROR_STOP=1 --echo-queries --quiet \
-    -P pager=off -f scripts/demo.sql
+    -P pager=off <scripts/demo.sql
 
 cat <<END
 
-That was all. To go on from here, with the same tables and models:
+That was all, and nothing is left running. To go on with the same tables and models:
 
-    .venv/bin/sqlml up --detach --data-dir $data_dir
-    $psql "\$(.venv/bin/sqlml status --json --data-dir $data_dir |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["proxy"])')"
-    .venv/bin/sqlml down --data-dir $data_dir
+    $sqlml up --detach --data-dir $data_dir
+$(printf '  %s' "$connection")
+    $sqlml down --data-dir $data_dir
 END

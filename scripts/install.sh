@@ -52,26 +52,28 @@ install_packages() {
         return 0
     fi
     say "installing ${missing[*]}"
-    local apt=("$privilege" DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
-    local install=("${apt[@]}" install -y --no-install-recommends)
-    "${apt[@]}" update
-    if [[ " ${missing[*]} " == *" postgresql-15 "* ]]; then
-        "${install[@]}" postgresql-common >/dev/null
-        install_without_cluster "$privilege" "${install[@]}" "${missing[@]}"
-    else
-        "${install[@]}" "${missing[@]}" >/dev/null
-    fi
+    mkdir -p build
+    apt_install "$privilege" "${missing[@]}" >build/apt.log 2>&1 || {
+        tail -n 20 build/apt.log >&2
+        fail "the packages could not be installed" "Look into build/apt.log."
+    }
 }
 
-# Debian makes and starts a cluster with the server's package. It is not ours to leave behind.
-install_without_cluster() {
-    local privilege=$1 settings=/etc/postgresql-common/createcluster.conf
-    shift
-    "$privilege" cp -p "$settings" "$settings.sqlml"
-    "$privilege" pg_conftool "$settings" set create_main_cluster false
-    local code=0
-    "$@" >/dev/null || code=$?
-    "$privilege" mv "$settings.sqlml" "$settings"
+apt_install() {
+    local apt=("$1" DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+    local install=("${apt[@]}" install -y --no-install-recommends)
+    local settings=/etc/postgresql-common/createcluster.conf code=0
+    "${apt[@]}" update || return
+    if [[ " $* " != *" postgresql-15 "* ]]; then
+        "${install[@]}" "${@:2}"
+        return
+    fi
+    # Debian makes and starts a cluster with the server's package. It is not ours to leave behind.
+    "${install[@]}" postgresql-common || return
+    "$1" cp -p "$settings" "$settings.sqlml"
+    "$1" pg_conftool "$settings" set create_main_cluster false
+    "${install[@]}" "${@:2}" || code=$?
+    "$1" mv "$settings.sqlml" "$settings"
     return "$code"
 }
 
@@ -96,7 +98,7 @@ make_venv() {
     if [[ $(cat .venv/place 2>/dev/null) != "$place" ]]; then
         say "making .venv"
         rm -rf .venv
-        "$python" -m venv .venv ||
+        "$python" -m venv .venv >/dev/null ||
             fail "Python cannot make a virtual environment" "apt-get install python3-venv"
         printf '%s\n' "$place" >.venv/place
     fi
@@ -105,10 +107,18 @@ make_venv() {
     # shellcheck disable=SC2086 # a list of names without blanks
     inputs=$(hash_files $inputs)
     if [[ $(cat .venv/inputs 2>/dev/null) != "$inputs" ]]; then
+        check_compiler
         say "installing Python packages into .venv"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
         printf '%s\n' "$inputs" >.venv/inputs
     fi
+}
+
+check_compiler() {
+    local include
+    include=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    printf '#include <Python.h>\n' | cc -x c -fsyntax-only "-I$include" - 2>/dev/null ||
+        fail "no C compiler, or no headers of Python" "apt-get install gcc libc6-dev python3-dev"
 }
 
 # Build the extension for one server and put its files into build/stage-VERSION.
@@ -122,7 +132,8 @@ stage_extension() {
     say "building the extension for PostgreSQL $2"
     rm -rf "$stage" "$stage.inputs"
     mkdir -p build
-    local make=(make -C pg_extension "PG_CONFIG=$pg_config")
+    # The same files from every clone, so that one that may not install can tell that it need not.
+    local make=(make -C pg_extension "PG_CONFIG=$pg_config" "COPT=-ffile-prefix-map=$PWD=.")
     { "${make[@]}" && "${make[@]}" install DESTDIR="$PWD/$stage"; } >"$log" 2>&1 ||
         fail "the extension does not compile" "Look into $log."
     printf '%s\n' "$inputs" >"$stage.inputs"
@@ -144,7 +155,8 @@ install_extension() {
 build_extensions() {
     local chosen="" pg_config version place
     local debian=/usr/lib/postgresql/15/bin/pg_config
-    if [[ -x $debian ]]; then
+    # pg_config comes with the client's package already, which cannot build anything.
+    if [[ -x ${debian%pg_config}postgres && -f $("$debian" --pgxs) ]]; then
         stage_extension "$debian" 15
         if install_extension 15; then
             chosen=/usr/lib/postgresql/15/bin

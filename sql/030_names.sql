@@ -162,12 +162,16 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     found sqlml.model;
+    named record;
 BEGIN
     SELECT * INTO found FROM sqlml.look_up_model(model);
     IF found.model_id IS NULL THEN
-        PERFORM sqlml.raise('42704', format('model "%s" does not exist', model), NULL,
+        SELECT * INTO named FROM sqlml.parse_name(model);
+        PERFORM sqlml.raise('42704',
+            format('model "%s" does not exist', concat_ws('.', named.schema_name, named.model_name)),
+            NULL,
             coalesce(
-                sqlml.did_you_mean(model, ARRAY(
+                sqlml.did_you_mean(named.model_name, ARRAY(
                     SELECT model_name::text FROM sqlml.model ORDER BY model_name)),
                 'Make it with CREATE MODEL, or list all with SHOW MODELS.'));
     END IF;

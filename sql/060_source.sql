@@ -46,7 +46,7 @@ DECLARE
 BEGIN
     IF (query IS NULL) = (relation IS NULL) THEN
         PERFORM sqlml.raise('22023', 'give either a query or a relation', NULL,
-            'Write query => ''SELECT …'' or relation => ''customers''.');
+            'Write query => ''SELECT ...'' or relation => ''customers''.');
     END IF;
     IF query IS NOT NULL THEN
         RETURN regexp_replace(query, '[;\s]+$', '');
@@ -84,9 +84,6 @@ DECLARE
     view_oid regclass;
     columns jsonb;
     temporary text;
-    state text;
-    message text;
-    hint text;
     noise text := current_setting('client_min_messages');
 BEGIN
     BEGIN
@@ -95,13 +92,10 @@ BEGIN
         -- Rights are checked when a query is run, not when it is stored.
         EXECUTE format(E'SELECT FROM (%s\n) AS source LIMIT 0', query);
         PERFORM set_config('client_min_messages', noise, true);
-    EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
-            hint = PG_EXCEPTION_HINT;
-        PERFORM sqlml.raise(state, message, 'The query that gives the training rows failed.',
-            CASE WHEN state = '42701'
-                 THEN 'List the columns of the query so that each name stands once.'
-                 ELSE nullif(hint, '') END);
+    -- Any other error goes through as it is, with its position in the query.
+    EXCEPTION WHEN duplicate_column THEN
+        PERFORM sqlml.raise(SQLSTATE, SQLERRM, 'The query that gives the training rows failed.',
+            'List the columns of the query so that each name stands once.');
     END;
     view_oid := format('pg_temp.%I', view_name)::regclass;
     SELECT format('%I', used.relname) INTO temporary

@@ -1,5 +1,14 @@
 -- The statements as procedures: CREATE MODEL, DROP MODEL, waiting.
 
+-- Of two sessions that create or drop the same model, one waits for the other's commit.
+CREATE OR REPLACE FUNCTION sqlml.lock_name(schema_name name, model_name name)
+RETURNS void
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT pg_advisory_xact_lock(
+        hashtextextended(format('sqlml.model %I.%I', schema_name, model_name), 0));
+$$;
+
 -- Drop what belongs to a model: its functions, its versions, its row.
 CREATE OR REPLACE FUNCTION sqlml.remove_model(model sqlml.model)
 RETURNS void
@@ -8,6 +17,11 @@ AS $$
 DECLARE
     function regprocedure;
 BEGIN
+    PERFORM sqlml.lock_name(model.schema_name, model.model_name);
+    -- Another session may have removed it while we waited for the lock.
+    IF NOT EXISTS (SELECT FROM sqlml.model AS stored WHERE stored.model_id = model.model_id) THEN
+        RETURN;
+    END IF;
     PERFORM sqlml.abort_job(job_id) FROM sqlml.job
       WHERE job.model_id = model.model_id AND status IN ('waiting', 'running');
     function := sqlml.predict_function(model);
@@ -171,9 +185,7 @@ BEGIN
     IF to_regnamespace(quote_ident(named.schema_name)) IS NULL THEN
         PERFORM sqlml.raise('3F000', format('schema "%s" does not exist', named.schema_name));
     END IF;
-    -- Of two sessions that create the same model one waits here for the other's commit.
-    PERFORM pg_advisory_xact_lock(
-        hashtextextended(format('sqlml.model %I.%I', named.schema_name, named.model_name), 0));
+    PERFORM sqlml.lock_name(named.schema_name, named.model_name);
     SELECT * INTO existing FROM sqlml.model AS stored
      WHERE stored.schema_name = named.schema_name AND stored.model_name = named.model_name;
     IF existing.model_id IS NOT NULL THEN
@@ -274,7 +286,8 @@ BEGIN
     IF if_exists THEN
         SELECT * INTO found FROM sqlml.look_up_model(model);
         IF found.model_id IS NULL THEN
-            RAISE NOTICE 'model "%" does not exist, skipping', model;
+            RAISE NOTICE 'model "%" does not exist, skipping',
+                (SELECT concat_ws('.', schema_name, model_name) FROM sqlml.parse_name(model));
             RETURN;
         END IF;
     ELSE

@@ -23,12 +23,12 @@ def stack() -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def dsn(stack: Stack) -> str:
     return stack.dsn
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def proxy_dsn(stack: Stack) -> str:
     return stack.proxy_dsn
 

@@ -600,7 +600,7 @@ list_classes(const SqlmlModel *model)
 	if (list == NULL)
 		return NULL;
 	return PyUnicode_FromFormat("%U%s", list,
-								model->class_count > MAX_LISTED_CLASSES ? ", …" : ".");
+								model->class_count > MAX_LISTED_CLASSES ? ", ..." : ".");
 }
 
 static int64_t

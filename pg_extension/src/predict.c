@@ -210,7 +210,7 @@ list_classes(const SqlmlModel *model)
 	initStringInfo(&list);
 	for (uint32_t k = 0; k < Min(model->class_count, MAX_LISTED_CLASSES); k++)
 		appendStringInfo(&list, "%s%s", k > 0 ? ", " : "", text_to_server(model->classes[k]));
-	appendStringInfoString(&list, model->class_count > MAX_LISTED_CLASSES ? ", …" : ".");
+	appendStringInfoString(&list, model->class_count > MAX_LISTED_CLASSES ? ", ..." : ".");
 	return list.data;
 }
 

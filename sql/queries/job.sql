@@ -15,11 +15,18 @@ SELECT pg_advisory_unlock(sqlml.lock_class(), %(job_id)s);
 -- name: is_abort_requested
 SELECT abort_requested OR model_id IS NULL FROM sqlml.job WHERE job_id = %(job_id)s;
 
+-- Whatever an aborted job ended with, it was aborted.
 -- name: finish_job
 UPDATE sqlml.job
-   SET status = %(status)s, finished_at = clock_timestamp(), error_sqlstate = %(sqlstate)s,
-       error_message = %(message)s, error_detail = %(detail)s, error_hint = %(hint)s
- WHERE job_id = %(job_id)s AND status = 'running';
+   SET status = CASE WHEN is_aborted THEN 'aborted' ELSE %(status)s END,
+       finished_at = clock_timestamp(),
+       error_sqlstate = CASE WHEN NOT is_aborted THEN %(sqlstate)s END,
+       error_message = CASE WHEN NOT is_aborted THEN %(message)s END,
+       error_detail = CASE WHEN NOT is_aborted THEN %(detail)s END,
+       error_hint = CASE WHEN NOT is_aborted THEN %(hint)s END
+  FROM (SELECT job_id, abort_requested OR model_id IS NULL AS is_aborted
+          FROM sqlml.job WHERE job_id = %(job_id)s) AS asked
+ WHERE job.job_id = asked.job_id AND status = 'running';
 
 -- name: give_back_job
 UPDATE sqlml.job SET status = 'waiting', attempts = attempts - 1, started_at = NULL

@@ -109,7 +109,7 @@ def _write_tree(writer: Writer, tree: Mapping[str, str], feature_count: int) -> 
         raise NotCompilable("the booster's text has a tree that lacks a leaf")
     for leaf in leaves:
         writer.finite(leaf)
-    writer.bytes(struct.pack(f"<{len(words)}I", *words))
+    writer.raw(struct.pack(f"<{len(words)}I", *words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +147,9 @@ def _write_node(writer: Writer, node: _Node, bounds: list[int], feature_count: i
     if node.flags & CATEGORICAL:
         # Of a categorical split the threshold is the number of its set.
         first, end = bounds[int(node.threshold)], bounds[int(node.threshold) + 1]
-        writer.bytes(head + struct.pack("<II", first, end - first))
+        writer.raw(head + struct.pack("<II", first, end - first))
     else:
         # Infinite where a split only tells missing values from others.
         if math.isnan(node.threshold):
             raise NotCompilable("the booster has a threshold that is no number")
-        writer.bytes(head + struct.pack("<d", node.threshold))
+        writer.raw(head + struct.pack("<d", node.threshold))

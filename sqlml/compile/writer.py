@@ -44,7 +44,7 @@ class Writer:
             raise NotCompilable("the model holds a number that is not finite")
         self._parts.append(np.ascontiguousarray(values, dtype="<f8").tobytes())
 
-    def bytes(self, data: bytes) -> None:
+    def raw(self, data: bytes) -> None:
         """Write bytes as they are."""
         self._parts.append(data)
 

@@ -11,6 +11,7 @@ import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 import pyarrow.compute as pc
+from adbc_driver_manager._reader import AdbcRecordBatchReader
 
 from sqlml.enums import ColumnKind
 from sqlml.errors import SqlmlError, TargetAllNull, TrainingFailed
@@ -97,15 +98,20 @@ def make_arrow_schema(source: Source) -> pa.Schema:
 
 
 def _read_batches(cursor: adbc.Cursor, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    for batch in cursor.fetch_record_batch():
+    # What the cursor's own fetch_record_batch() gives loses the SQLSTATE of an error.
+    handle = cursor.fetch_arrow()
+    for batch in AdbcRecordBatchReader._import_from_c(handle.address):
         yield pa.RecordBatch.from_arrays(
             [batch.column(name) for name in schema.names], schema=schema
         )
 
 
 def _translate(error: adbc_driver_manager.Error) -> SqlmlError:
-    details = dict(error.details or ())
-    message = details.get("PG_DIAG_MESSAGE_PRIMARY", b"").decode("utf-8", "replace")
+    # The driver gives keys as text or as bytes, by the place where the error arose.
+    details = {
+        key.encode() if isinstance(key, str) else key: value for key, value in error.details or ()
+    }
+    message = details.get(b"PG_DIAG_MESSAGE_PRIMARY", b"").decode("utf-8", "replace")
     failure = TrainingFailed(
         message or "the training rows could not be read",
         detail="The query that gives the training rows failed."

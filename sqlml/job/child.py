@@ -27,8 +27,13 @@ class Child:
             [sys.executable, "-m", "sqlml.job.runner"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Not an argument: everybody may read the arguments of a process.
-            env={**os.environ, "SQLML_RUNNER_DSN": dsn},
+            env={
+                **os.environ,
+                # Not an argument: everybody may read the arguments of a process.
+                "SQLML_RUNNER_DSN": dsn,
+                # OpenMP's idle threads would spin on the processors that others need.
+                "OMP_WAIT_POLICY": "PASSIVE",
+            },
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

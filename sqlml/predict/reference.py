@@ -101,7 +101,10 @@ class ReferencePredictor:
     """An artifact that was read, one row at a time."""
 
     def __init__(self, data: bytes):
-        if data[:8] != b"SQLMLART" or zlib.crc32(data[32:]) != struct.unpack_from("<I", data, 12)[0]:
+        if (
+            data[:8] != b"SQLMLART"
+            or zlib.crc32(data[32:]) != struct.unpack_from("<I", data, 12)[0]
+        ):
             raise ValueError("the bytes are not an artifact")
         cursor = _Cursor(data[32:])
         cursor.section()
@@ -110,8 +113,7 @@ class ReferencePredictor:
         self.classes = cursor.texts()
         cursor.section()
         self.columns = tuple(
-            (KINDS[cursor.integer()], cursor.text(), cursor.text())
-            for _ in range(cursor.integer())
+            (KINDS[cursor.integer()], cursor.text(), cursor.text()) for _ in range(cursor.integer())
         )
         cursor.section()
         self._features = tuple(

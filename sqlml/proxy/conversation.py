@@ -7,6 +7,7 @@ the transaction status of the last ReadyForQuery. Follows the protocol's rules f
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -48,13 +49,15 @@ class Awaited:
     """The portal that a Bind or an Execute names."""
 
 
-_ENDED_BY_READY = {
-    AwaitedKind.STARTUP,
+# Tuples: looking into a set would call Python to hash a member.
+_ENDED_BY_READY = (
     AwaitedKind.QUERY,
-    AwaitedKind.FUNCTION_CALL,
     AwaitedKind.SYNC,
-}
-_SKIPPED_AFTER_ERROR = {AwaitedKind.PARSE, AwaitedKind.BIND, AwaitedKind.EXECUTE}
+    AwaitedKind.FUNCTION_CALL,
+    AwaitedKind.STARTUP,
+)
+_STATUSES = {status.value: status for status in TransactionStatus}
+_SKIPPED_AFTER_ERROR = (AwaitedKind.PARSE, AwaitedKind.BIND, AwaitedKind.EXECUTE)
 
 
 class Conversation:
@@ -68,6 +71,7 @@ class Conversation:
         self._statement_index = 0
         self._statements: dict[bytes, Rewriting] = {}
         self._portals: dict[bytes, Rewriting] = {}
+        self.is_logged_in = False
         self.names_matter = False
         """Whether a statement of ours was ever prepared, so that Bind must be looked into."""
 
@@ -110,28 +114,19 @@ class Conversation:
             rewriting = awaited.rewriting
         return None if rewriting is None else (rewriting, self._statement_index)
 
-    def received(self, code: int, status: bytes = b"") -> None:
-        """Take note of a reply; of ReadyForQuery with its transaction status."""
-        if code == Backend.READY_FOR_QUERY:
-            self._ready(TransactionStatus(status))
-            return
+    def ready(self, status: bytes) -> None:
+        """Take note of ReadyForQuery and the transaction status that it tells."""
+        self.is_logged_in = True
+        self._status = _STATUSES.get(status, self._status)
+        self._statement_index = 0
+        while self._awaited and self._awaited.popleft().kind not in _ENDED_BY_READY:
+            pass
+
+    def received(self, code: int) -> None:
+        """Take note of any other reply."""
         head = self._head()
-        if head is None:
-            return
-        match code:
-            case Backend.PARSE_COMPLETE if head.kind is AwaitedKind.PARSE:
-                self._remember(self._statements, head.statement, head.rewriting)
-                self._awaited.popleft()
-            case Backend.BIND_COMPLETE if head.kind is AwaitedKind.BIND:
-                bound = self._statements.get(head.statement)
-                self._remember(self._portals, head.portal, bound)
-                self._awaited.popleft()
-            case Backend.COMMAND_COMPLETE | Backend.EMPTY_QUERY_RESPONSE | Backend.PORTAL_SUSPENDED:
-                self._complete(head)
-            case Backend.COPY_IN_RESPONSE | Backend.COPY_BOTH_RESPONSE:
-                self._copy_in()
-            case Backend.ERROR_RESPONSE:
-                self._fail(head)
+        if head is not None and (move := _MOVES.get(code)) is not None:
+            move(self, head)
 
     def _head(self) -> Awaited | None:
         while self._awaited and self._awaited[0].kind is AwaitedKind.COPY_END:
@@ -145,11 +140,15 @@ class Conversation:
         else:
             names[name] = rewriting
 
-    def _ready(self, status: TransactionStatus) -> None:
-        self._status = status
-        self._statement_index = 0
-        while self._awaited and self._awaited.popleft().kind not in _ENDED_BY_READY:
-            pass
+    def _parsed(self, head: Awaited) -> None:
+        if head.kind is AwaitedKind.PARSE:
+            self._remember(self._statements, head.statement, head.rewriting)
+            self._awaited.popleft()
+
+    def _bound(self, head: Awaited) -> None:
+        if head.kind is AwaitedKind.BIND:
+            self._remember(self._portals, head.portal, self._statements.get(head.statement))
+            self._awaited.popleft()
 
     def _complete(self, head: Awaited) -> None:
         self._is_copying_in = False
@@ -158,9 +157,9 @@ class Conversation:
         elif head.kind is AwaitedKind.QUERY:
             self._statement_index += 1
 
-    def _copy_in(self) -> None:
+    def _copy_in(self, head: Awaited) -> None:
         """The server now ignores every Sync up to the end of the data."""
-        head = self._awaited.popleft()
+        self._awaited.popleft()
         while self._awaited and self._awaited[0].kind is AwaitedKind.SYNC:
             self._awaited.popleft()
         self._is_copying_in = not self._awaited
@@ -173,3 +172,15 @@ class Conversation:
         while self._awaited and self._awaited[0].kind is not AwaitedKind.SYNC:
             self._awaited.popleft()
         self._is_skipping = not self._awaited
+
+
+_MOVES: dict[int, Callable[[Conversation, Awaited], None]] = {
+    Backend.PARSE_COMPLETE: Conversation._parsed,
+    Backend.BIND_COMPLETE: Conversation._bound,
+    Backend.COMMAND_COMPLETE: Conversation._complete,
+    Backend.EMPTY_QUERY_RESPONSE: Conversation._complete,
+    Backend.PORTAL_SUSPENDED: Conversation._complete,
+    Backend.COPY_IN_RESPONSE: Conversation._copy_in,
+    Backend.COPY_BOTH_RESPONSE: Conversation._copy_in,
+    Backend.ERROR_RESPONSE: Conversation._fail,
+}

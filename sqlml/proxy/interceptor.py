@@ -32,29 +32,6 @@ MAX_STATEMENT_SIZE = 64 << 20
 _MAX_REPLY_SIZE = 1 << 20
 _NAMES_SIZE = 512
 
-_FRONTEND_WANTED: dict[int, int] = {
-    Frontend.QUERY: MAX_TEXT_SIZE,
-    Frontend.PARSE: MAX_TEXT_SIZE,
-    Frontend.BIND: _NAMES_SIZE,
-    Frontend.EXECUTE: _NAMES_SIZE,
-    Frontend.SYNC: HEADER_SIZE,
-    Frontend.FUNCTION_CALL: HEADER_SIZE,
-    Frontend.COPY_DONE: HEADER_SIZE,
-    Frontend.COPY_FAIL: HEADER_SIZE,
-}
-_BACKEND_WANTED: dict[int, int] = {
-    Backend.READY_FOR_QUERY: HEADER_SIZE + 1,
-    Backend.COMMAND_COMPLETE: _NAMES_SIZE,
-    Backend.ERROR_RESPONSE: _MAX_REPLY_SIZE,
-    Backend.NOTICE_RESPONSE: _MAX_REPLY_SIZE,
-    Backend.PARAMETER_STATUS: _NAMES_SIZE,
-    Backend.EMPTY_QUERY_RESPONSE: HEADER_SIZE,
-    Backend.PARSE_COMPLETE: HEADER_SIZE,
-    Backend.BIND_COMPLETE: HEADER_SIZE,
-    Backend.PORTAL_SUSPENDED: HEADER_SIZE,
-    Backend.COPY_IN_RESPONSE: HEADER_SIZE,
-    Backend.COPY_BOTH_RESPONSE: HEADER_SIZE,
-}
 _PLAIN: dict[int, Awaited] = {
     Frontend.QUERY: Awaited(AwaitedKind.QUERY),
     Frontend.BIND: Awaited(AwaitedKind.BIND),
@@ -72,31 +49,58 @@ class Interceptor:
     def __init__(self, rewriter: Rewriter):
         self._rewriter = rewriter
         self._conversation = Conversation()
-        self._client = _Direction(_FRONTEND_WANTED, self._on_client_frame)
-        self._upstream = _Direction(_BACKEND_WANTED, self._on_upstream_frame)
+        self._client = _Direction(
+            {
+                Frontend.QUERY: (MAX_TEXT_SIZE, self._on_query),
+                Frontend.PARSE: (MAX_TEXT_SIZE, self._on_parse),
+                Frontend.BIND: (_NAMES_SIZE, self._on_bind),
+                Frontend.EXECUTE: (_NAMES_SIZE, self._on_execute),
+                Frontend.SYNC: (HEADER_SIZE, self._on_plain),
+                Frontend.FUNCTION_CALL: (HEADER_SIZE, self._on_plain),
+                Frontend.COPY_DONE: (HEADER_SIZE, self._on_plain),
+                Frontend.COPY_FAIL: (HEADER_SIZE, self._on_plain),
+            }
+        )
+        self._upstream = _Direction(
+            {
+                Backend.READY_FOR_QUERY: (HEADER_SIZE + 1, self._on_ready),
+                Backend.COMMAND_COMPLETE: (_NAMES_SIZE, self._on_words),
+                Backend.ERROR_RESPONSE: (_MAX_REPLY_SIZE, self._on_words),
+                Backend.NOTICE_RESPONSE: (_MAX_REPLY_SIZE, self._on_words),
+                Backend.PARAMETER_STATUS: (_NAMES_SIZE, self._on_parameter),
+                Backend.EMPTY_QUERY_RESPONSE: (HEADER_SIZE, self._on_step),
+                Backend.PARSE_COMPLETE: (HEADER_SIZE, self._on_step),
+                Backend.BIND_COMPLETE: (HEADER_SIZE, self._on_step),
+                Backend.PORTAL_SUSPENDED: (HEADER_SIZE, self._on_step),
+                Backend.COPY_IN_RESPONSE: (HEADER_SIZE, self._on_step),
+                Backend.COPY_BOTH_RESPONSE: (HEADER_SIZE, self._on_step),
+            }
+        )
         self._client_encoding = "UTF8"
         self._standard_conforming_strings = True
 
     def from_client(self, data: bytes) -> bytes:
         """Return the bytes to send to the server."""
-        return b"".join(self._client.relay(data))
+        return b"".join(self._client.forward(data))
 
     def from_upstream(self, data: bytes) -> bytes:
         """Return the bytes to send to the client."""
-        return b"".join(self._upstream.relay(data))
+        return b"".join(self._upstream.forward(data))
 
-    def _on_client_frame(self, message: Frame) -> bytes | None:
-        match message.code:
-            case Frontend.QUERY:
-                return self._on_query(message)
-            case Frontend.PARSE:
-                return self._on_parse(message)
-            case Frontend.BIND if self._conversation.names_matter:
-                self._conversation.sent(_read_bind(message.raw))
-            case Frontend.EXECUTE if self._conversation.names_matter:
-                self._conversation.sent(_read_execute(message.raw))
-            case code:
-                self._conversation.sent(_PLAIN[code])
+    def _on_plain(self, message: Frame) -> bytes:
+        self._conversation.sent(_PLAIN[message.code])
+        return message.raw
+
+    def _on_bind(self, message: Frame) -> bytes:
+        if not self._conversation.names_matter:
+            return self._on_plain(message)
+        self._conversation.sent(_read_bind(message.raw))
+        return message.raw
+
+    def _on_execute(self, message: Frame) -> bytes:
+        if not self._conversation.names_matter:
+            return self._on_plain(message)
+        self._conversation.sent(_read_execute(message.raw))
         return message.raw
 
     def _on_query(self, message: Frame) -> bytes | None:
@@ -129,7 +133,8 @@ class Interceptor:
 
     def _is_worth_waiting(self, raw: bytes, start: int) -> bool:
         """Ask for the rest of a long text if it begins with a model statement."""
-        if len(raw) >= MAX_STATEMENT_SIZE:
+        # Nobody unknown may make the proxy hold that much.
+        if len(raw) >= MAX_STATEMENT_SIZE or not self._conversation.is_logged_in:
             return False
         head = decode_head(raw[start:], self._client_encoding)
         if not self._rewriter.may_begin_statement(head):
@@ -150,26 +155,26 @@ class Interceptor:
         atomic = None if is_reusable else self._conversation.is_atomic()
         return self._rewriter.rewrite(text, Surroundings(self._standard_conforming_strings, atomic))
 
-    def _on_upstream_frame(self, message: Frame) -> bytes | None:
-        match message.code:
-            case Backend.READY_FOR_QUERY:
-                self._conversation.received(message.code, message.raw[HEADER_SIZE:])
-            case Backend.PARAMETER_STATUS:
-                self._on_parameter(message.raw)
-            case Backend.COMMAND_COMPLETE | Backend.ERROR_RESPONSE | Backend.NOTICE_RESPONSE:
-                raw = self._edit(message)
-                self._conversation.received(message.code)
-                return raw
-            case code:
-                self._conversation.received(code)
+    def _on_ready(self, message: Frame) -> bytes:
+        self._conversation.ready(message.raw[HEADER_SIZE:])
         return message.raw
 
-    def _on_parameter(self, raw: bytes) -> None:
-        name, value = (*raw[HEADER_SIZE:].split(b"\0"), b"")[:2]
+    def _on_step(self, message: Frame) -> bytes:
+        self._conversation.received(message.code)
+        return message.raw
+
+    def _on_words(self, message: Frame) -> bytes:
+        raw = self._edit(message)
+        self._conversation.received(message.code)
+        return raw
+
+    def _on_parameter(self, message: Frame) -> bytes:
+        name, value = (*message.raw[HEADER_SIZE:].split(b"\0"), b"")[:2]
         if name == b"client_encoding":
             self._client_encoding = value.decode("ascii", "replace")
         elif name == b"standard_conforming_strings":
             self._standard_conforming_strings = value == b"on"
+        return message.raw
 
     def _edit(self, message: Frame) -> bytes:
         """Return a reply as it is, or in our words if it is one to a model statement."""
@@ -189,12 +194,12 @@ class Interceptor:
 class _Direction:
     """One direction of the session: frames out of a stream, and bytes into the next."""
 
-    def __init__(self, wanted: dict[int, int], on_frame: Callable[[Frame], bytes | None]):
-        self.reader = FrameReader(wanted)
-        self._on_frame = on_frame
+    def __init__(self, wanted: dict[int, tuple[int, Callable[[Frame], bytes | None]]]):
+        self.reader = FrameReader({code: size for code, (size, _) in wanted.items()})
+        self._actions = {code: action for code, (_, action) in wanted.items()}
         self._is_broken = False
 
-    def relay(self, data: bytes) -> Iterator[bytes]:
+    def forward(self, data: bytes) -> Iterator[bytes]:
         if self._is_broken:
             yield data
             return
@@ -202,11 +207,11 @@ class _Direction:
             for item in self.reader.feed(data):
                 if isinstance(item, bytes):
                     yield item
-                elif (raw := self._on_frame(item)) is not None:
+                elif (raw := self._actions[item.code](item)) is not None:
                     yield raw
         except ProtocolViolation as violation:
             # The other side knows best how to answer to this; from here on it gets the bytes.
-            log.warning("relaying blindly: %s", violation.message)
+            log.warning("forwarding blindly: %s", violation.message)
             self._is_broken = True
             yield self.reader.release()
 

@@ -37,17 +37,17 @@ class Phase(Enum):
 
     STARTUP = auto()
     CONNECTING = auto()
-    RELAYING = auto()
+    FORWARDING = auto()
     CLOSED = auto()
 
 
 class Session:
     """The two sides of one session and what goes between them."""
 
-    def __init__(self, upstream: UpstreamAddress, rewriter: Rewriter, members: set["Session"]):
+    def __init__(self, address: UpstreamAddress, rewriter: Rewriter, members: set["Session"]):
         self.client = Side(self)
-        self._server = Side(self)
-        self._upstream = upstream
+        self._upstream = Side(self)
+        self._address = address
         self._rewriter = rewriter
         self._members = members
         self._phase = Phase.STARTUP
@@ -68,7 +68,7 @@ class Session:
         if self._connecting is not None and not self._is_cancel_request:
             self._connecting.cancel()
         self.client.close()
-        self._server.close()
+        self._upstream.close()
 
     def on_connected(self, side: Side) -> None:
         if side is self.client:
@@ -77,10 +77,10 @@ class Session:
             self._login_timer = loop.call_later(LOGIN_TIMEOUT_S, self.close)
 
     def on_data(self, side: Side, data: bytes) -> None:
-        if side is self._server:
+        if side is self._upstream:
             interceptor = self._interceptor
             self.client.write(interceptor.from_upstream(data) if interceptor else data)
-        elif self._phase is Phase.RELAYING:
+        elif self._phase is Phase.FORWARDING:
             self._send(data)
         elif self._phase is not Phase.CLOSED:
             self._pending += data
@@ -88,25 +88,25 @@ class Session:
                 self._start_up()
 
     def on_end_of_data(self, side: Side) -> None:
-        if side is self._server or self._phase in (Phase.STARTUP, Phase.CLOSED):
+        if side is self._upstream or self._phase in (Phase.STARTUP, Phase.CLOSED):
             self.close()
             return
         # The server may still owe answers, so only this direction ends.
         self._has_client_ended = True
-        if self._phase is Phase.RELAYING:
-            self._server.write_eof()
+        if self._phase is Phase.FORWARDING:
+            self._upstream.write_eof()
 
     def on_lost(self, side: Side) -> None:
-        if side is self._server or not self._is_cancel_request:
+        if side is self._upstream or not self._is_cancel_request:
             self.close()
         self._leave_if_ended()
 
     def on_writable(self, side: Side, is_writable: bool) -> None:
-        other = self.client if side is self._server else self._server
+        other = self.client if side is self._upstream else self._upstream
         other.set_reading(is_writable)
 
     def _send(self, data: bytes) -> None:
-        self._server.write(self._interceptor.from_client(data) if self._interceptor else data)
+        self._upstream.write(self._interceptor.from_client(data) if self._interceptor else data)
 
     def _start_up(self) -> None:
         """Answer requests for encryption; with any other packet, go and find the server."""
@@ -142,34 +142,34 @@ class Session:
             self._is_cancel_request = True
         elif packet.major_version == _INTERCEPTED_MAJOR_VERSION and not is_replication(packet):
             self._interceptor = Interceptor(self._rewriter)
-        self._connecting = asyncio.create_task(self._open_server(packet.raw), name="connect")
+        self._connecting = asyncio.create_task(self._open_upstream(packet.raw), name="connect")
         self._connecting.add_done_callback(self._on_connecting_done)
 
-    async def _open_server(self, startup: bytes) -> None:
-        loop, path = asyncio.get_running_loop(), self._upstream.socket_path
+    async def _open_upstream(self, startup: bytes) -> None:
+        loop, path = asyncio.get_running_loop(), self._address.socket_path
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 if path is not None:
-                    await loop.create_unix_connection(lambda: self._server, path)
+                    await loop.create_unix_connection(lambda: self._upstream, path)
                 else:
-                    host, port = self._upstream.host, self._upstream.port
-                    await loop.create_connection(lambda: self._server, host, port)
+                    host, port = self._address.host, self._address.port
+                    await loop.create_connection(lambda: self._upstream, host, port)
         except (OSError, TimeoutError) as error:
             raise UpstreamUnavailable(
-                f"the proxy cannot reach the PostgreSQL server at {self._upstream}",
+                f"the proxy cannot reach the PostgreSQL server at {self._address}",
                 detail=str(error) or "The connection attempt timed out.",
                 hint="Is the server running, and is this the address it listens on?",
             ) from error
-        self._server.write(startup)
+        self._upstream.write(startup)
         if self._phase is Phase.CLOSED:
-            self._server.close()
+            self._upstream.close()
             return
-        self._phase = Phase.RELAYING
+        self._phase = Phase.FORWARDING
         pending, self._pending = self._pending, b""
         if pending:
             self._send(pending)
         if self._has_client_ended:
-            self._server.write_eof()
+            self._upstream.write_eof()
         self.client.set_reading(True)
 
     def _on_connecting_done(self, task: asyncio.Task[None]) -> None:
@@ -184,7 +184,7 @@ class Session:
         self._leave_if_ended()
 
     def _leave_if_ended(self) -> None:
-        if self.client.is_lost and self._server.is_lost and self._connecting is None:
+        if self.client.is_lost and self._upstream.is_lost and self._connecting is None:
             self._members.discard(self)
             if not self.ended.done():
                 self.ended.set_result(None)

@@ -16,7 +16,7 @@ from sqlml.extract.dataset import Dataset
 from sqlml.search.bench import Bench, make_bench
 from sqlml.search.estimators.estimator import Choice, Order
 from sqlml.search.estimators.lightgbm import LightGBM
-from sqlml.search.leaderboard import Leaderboard, Phase, Progress
+from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
 from sqlml.search.plan import Plan
 from sqlml.search.refit import refit_winner
 from sqlml.search.sampler import Sampler
@@ -26,7 +26,7 @@ from sqlml.search.trial import Evaluation, run_trial
 Report = Callable[[Progress], None]
 
 TUNED = (EstimatorName.LINEAR, EstimatorName.LIGHTGBM)
-REFIT_FOLDS = 3.5
+REFIT_FOLDS = 3.0
 """Time kept for the last fits (one on the rows of the search, one on all rows), counted
 in fits of a fold."""
 LAST_WORDS_S = 0.3
@@ -113,33 +113,36 @@ class Study:
 
     def _try(self, choice: Choice) -> Evaluation:
         """Run one trial and report it."""
-        number = len(self.evaluations)
         tuned = [each for each in self.ranked() if each.result.estimator in TUNED]
+        best = tuned[0] if tuned else None
         until = self._trial_end()
         if choice.estimator is EstimatorName.LINEAR:
             until = min(until, time.monotonic() + MAX_LINEAR_SHARE * self._left_s())
-        evaluation = run_trial(
-            self._bench, self._folds, number, choice, until, next(iter(tuned), None)
-        )
+        number = len(self.evaluations)
+        evaluation = run_trial(self._bench, self._folds, number, choice, until, best)
         self.evaluations.append(evaluation)
-        result = evaluation.result
         ranked = self.ranked()
         if ranked:
+            # Fits take memory, and only the best one's may be needed.
             self.evaluations = [
                 each if each is ranked[0] else replace(each, fit=None) for each in self.evaluations
             ]
+        self._report_trial(evaluation.result, ranked[0].result.score if ranked else None)
+        return evaluation
+
+    def _report_trial(self, result: TrialResult, best_score: float | None) -> None:
+        """Tell the listener how a trial ended."""
         score = "no score" if result.score is None else f"{result.score:.6g}"
         state = "" if result.state is TrialState.COMPLETE else f" ({result.state})"
         self._report(
             Progress(
                 phase=Phase.SEARCH,
-                message=f"trial {number}: {choice.estimator} "
+                message=f"trial {result.number}: {result.estimator} "
                 f"{self._bench.metric.name} {score}{state}",
                 result=result,
-                best_score=ranked[0].result.score if ranked else None,
+                best_score=best_score,
             )
         )
-        return evaluation
 
     def _probe(self) -> float:
         """
@@ -150,19 +153,27 @@ class Study:
         plan = self._bench.plan
         if plan.trials is not None or "num_trees" in plan.hyperparameters:
             return USUAL_RATE
-        fitter = self._bench.searched.fitter(EstimatorName.LIGHTGBM)
-        if not isinstance(fitter, LightGBM):
-            raise TypeError("the fitter of lightgbm is not LightGBM")
-        order = Order(until=self._trial_end(), train=self._folds[0].train)
-        if order.left_s <= 0:
+        until = self._trial_end()
+        if until <= time.monotonic():
             return USUAL_RATE
-        round_s = fitter.probe(PROBE_ROUNDS, order)
+        try:
+            round_s = self._measure_round(until)
+        except Exception:
+            # LightGBM's trials will meet the same error, and tell it.
+            return USUAL_RATE
         trial_s = max(self._left_s(), 0.0) / WISHED_TRIALS
         fold_s = round_s * ROUNDS_TIMES_RATE / FASTEST_RATE
         if plan.folds is None and not self._needs_all_folds():
             self._folds = self._fewer_folds(trial_s / fold_s)
         affordable = round_s * ROUNDS_TIMES_RATE * len(self._folds) / max(trial_s, 1e-9)
         return min(max(affordable, SLOWEST_RATE), FASTEST_RATE)
+
+    def _measure_round(self, until: float) -> float:
+        """Measure the seconds of a round of boosting on the first fold."""
+        fitter = self._bench.searched.fitter(EstimatorName.LIGHTGBM)
+        if not isinstance(fitter, LightGBM):
+            raise TypeError("the fitter of lightgbm is not LightGBM")
+        return fitter.probe(PROBE_ROUNDS, Order(until=until, train=self._folds[0].train))
 
     def _needs_all_folds(self) -> bool:
         """Tell whether the score comes from the folds."""

@@ -112,9 +112,10 @@ def _mean_and_deviation(scores: list[float]) -> tuple[float | None, float | None
     """Average scores, in a unit in which huge ones do not overflow."""
     if not scores:
         return None, None
-    unit = max(map(abs, scores)) or 1.0
-    if not np.isfinite(unit):
-        return unit, None
+    largest = max(scores, key=abs)
+    if not np.isfinite(largest):
+        return largest, None
+    unit = abs(largest) or 1.0
     scaled = np.array(scores) / unit
     deviation = float(scaled.std() * unit) if scaled.size > 1 else None
     return float(scaled.mean() * unit), deviation

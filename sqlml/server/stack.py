@@ -36,8 +36,8 @@ from sqlml.server.supervisor import Supervisor
 logger = logging.getLogger(__name__)
 
 START_PATIENCE_S = 60.0
-STOP_PATIENCE_S = 90.0
-KILL_PATIENCE_S = 5.0
+SUPERVISOR_SIGNALS = ((signal.SIGTERM, 90.0), (signal.SIGKILL, 5.0))
+CHILD_SIGNALS = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 WATCH_S = 0.2
 LOG_TAIL_LINES = 20
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -81,6 +81,7 @@ def start_stack(request: StackRequest, arguments: list[str]) -> StackRecord:
                 )
             time.sleep(POLL_S)
     except BaseException:
+        _stop_session(pid)
         stop_stack(request.data_dir)
         raise
     record = folder.read_record()
@@ -103,15 +104,11 @@ def stop_stack(data_dir: Path) -> bool:
     supervisor = find_process(note.pid)
     if folder.is_supervised() and supervisor is not None:
         found = True
-        stop_process(
-            supervisor, (signal.SIGTERM, STOP_PATIENCE_S), (signal.SIGKILL, KILL_PATIENCE_S)
-        )
+        stop_process(supervisor, *SUPERVISOR_SIGNALS)
     for name, child in note.children.items():
         if name != "postgres" and is_alive(child):
             found = True
-            stop_process(
-                child, (signal.SIGTERM, KILL_PATIENCE_S), (signal.SIGKILL, KILL_PATIENCE_S)
-            )
+            stop_process(child, *CHILD_SIGNALS)
     postmaster = find_postmaster(folder.cluster)
     if postmaster is not None:
         found = True
@@ -195,6 +192,13 @@ def _spawn_session(command: list[str], log_file: Path) -> int:
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
     )
+
+
+def _stop_session(pid: int) -> None:
+    """Stop our own supervisor, which may be too young to hold its lock."""
+    supervisor = find_process(pid)
+    if supervisor is not None:
+        stop_process(supervisor, *SUPERVISOR_SIGNALS)
 
 
 def _tail(folder: StackFolder, sizes: dict[Path, int]) -> str:

@@ -5,14 +5,13 @@ Owns the grammar of `docs/statements.md`. Does not know options, types or databa
 server checks what the words mean.
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from sqlml.errors import NameTooLong, ParameterNotAllowed, StatementSyntaxError
+from sqlml.errors import NameTooLong, StatementSyntaxError
 from sqlml.statement.keywords import NOT_A_NAME
-from sqlml.statement.lexer import Lexer, Token, TokenKind, fold
+from sqlml.statement.lexer import Lexer, TokenKind, fold
 from sqlml.statement.nodes import (
     CreateModel,
     DescribeModel,
@@ -24,6 +23,7 @@ from sqlml.statement.nodes import (
     ShowModels,
     Statement,
 )
+from sqlml.statement.reader import TokenReader
 from sqlml.statement.recognise import StatementKind, recognise
 from sqlml.statement.unquote import unquote
 
@@ -47,100 +47,14 @@ def parse_statement(lexer: Lexer, start: int = 0) -> ParsedStatement:
     kind = recognise(lexer.text, start)
     if kind is None:
         raise ValueError("no model statement begins here")
-    reader = _Reader(lexer, start)
+    reader = TokenReader(lexer, start)
     statement = _RULES[kind](reader)
     if not reader.is_at_end():
         raise reader.error("the end of the statement", reader.late_keywords)
     return ParsedStatement(statement, reader.last_end)
 
 
-class _Reader:
-    """The tokens of one statement, with as much look-ahead as is asked for."""
-
-    def __init__(self, lexer: Lexer, start: int):
-        self._text = lexer.text
-        self._source = lexer.tokens(start)
-        self._ahead: list[Token] = []
-        self.last_end = start
-        self.late_keywords: tuple[str, ...] = ()
-        """Keywords that could still follow where the statement seems to end."""
-
-    def peek(self, offset: int = 0) -> Token:
-        while len(self._ahead) <= offset:
-            token = next(self._source)
-            if token.kind is TokenKind.PARAMETER:
-                raise ParameterNotAllowed(
-                    f"there is no parameter {token.value}",
-                    position=token.start + 1,
-                    detail="Model statements take no parameters.",
-                    hint="Write the value itself into the statement.",
-                )
-            self._ahead.append(token)
-        return self._ahead[offset]
-
-    def take(self) -> Token:
-        token = self.peek()
-        if token.kind is not TokenKind.END:
-            self._ahead.pop(0)
-            self.last_end = token.end
-        return token
-
-    def is_at_end(self) -> bool:
-        return self.peek().kind is TokenKind.END or self.is_symbol(";")
-
-    def is_symbol(self, symbol: str) -> bool:
-        token = self.peek()
-        return token.kind is TokenKind.SYMBOL and token.value == symbol
-
-    def is_word(self, *words: str, offset: int = 0) -> bool:
-        token = self.peek(offset)
-        return token.kind is TokenKind.WORD and token.value in words
-
-    def accept_words(self, *words: str) -> bool:
-        """Take these words if all of them come next."""
-        for offset, word in enumerate(words):
-            if not self.is_word(word, offset=offset):
-                return False
-        for _ in words:
-            self.take()
-        return True
-
-    def accept_symbol(self, symbol: str) -> bool:
-        if self.is_symbol(symbol):
-            self.take()
-            return True
-        return False
-
-    def expect_symbol(self, symbol: str, expected: str) -> None:
-        if not self.accept_symbol(symbol):
-            raise self.error(expected)
-
-    def text_from(self, start: int, end: int) -> str:
-        return self._text[start:end]
-
-    def error(
-        self, expected: str, keywords: tuple[str, ...] = (), hint: str | None = None
-    ) -> StatementSyntaxError:
-        """Make the error that the next token is not what was expected."""
-        token = self.peek()
-        if hint is None:
-            hint = self._meant(token, keywords) or f"Expected {expected}."
-        if token.kind is TokenKind.END:
-            message = "syntax error at end of input"
-        else:
-            near = self._text[token.start : token.end]
-            message = f'syntax error at or near "{near}"'
-        return StatementSyntaxError(message, position=token.start + 1, hint=hint)
-
-    @staticmethod
-    def _meant(token: Token, keywords: tuple[str, ...]) -> str | None:
-        if token.kind is not TokenKind.WORD:
-            return None
-        close = difflib.get_close_matches(token.value, keywords, n=1, cutoff=0.7)
-        return f"Did you mean {close[0].upper()}?" if close else None
-
-
-def _create_model(reader: _Reader) -> CreateModel:
+def _create_model(reader: TokenReader) -> CreateModel:
     reader.accept_words("create")
     replace = reader.accept_words("or", "replace")
     reader.accept_words("model")
@@ -153,7 +67,7 @@ def _create_model(reader: _Reader) -> CreateModel:
     return CreateModel(model, target, source, options, replace, if_not_exists)
 
 
-def _clauses(reader: _Reader) -> tuple[str, Name | Query]:
+def _clauses(reader: TokenReader) -> tuple[str, Name | Query]:
     """Read PREDICT and FROM, each once, in the order the user likes."""
     if reader.accept_words("predict"):
         target = _identifier(reader, "the name of the target column")
@@ -172,7 +86,7 @@ def _clauses(reader: _Reader) -> tuple[str, Name | Query]:
     raise reader.error("PREDICT <column> or FROM <relation>", ("predict", "from"))
 
 
-def _source(reader: _Reader) -> Name | Query:
+def _source(reader: TokenReader) -> Name | Query:
     if reader.is_symbol("("):
         return _query(reader)
     if reader.is_word(*_QUERY_BEGINNINGS):
@@ -180,7 +94,7 @@ def _source(reader: _Reader) -> Name | Query:
     return _name(reader, "a relation or a query in parentheses")
 
 
-def _query(reader: _Reader) -> Query:
+def _query(reader: TokenReader) -> Query:
     """Read up to the parenthesis that closes this one; what is between is the user's own."""
     opening = reader.take()
     if reader.is_symbol(")"):
@@ -198,7 +112,7 @@ def _query(reader: _Reader) -> Query:
             return Query(reader.text_from(opening.end, token.start), opening.end)
 
 
-def _options(reader: _Reader) -> tuple[tuple[str, OptionValue], ...]:
+def _options(reader: TokenReader) -> tuple[tuple[str, OptionValue], ...]:
     if reader.accept_words("with"):
         reader.expect_symbol("(", "WITH (<option> = <value>, ...)")
         options = _option_list(reader)
@@ -213,13 +127,13 @@ def _options(reader: _Reader) -> tuple[tuple[str, OptionValue], ...]:
     return options
 
 
-def _row_selection_hint(reader: _Reader) -> str | None:
+def _row_selection_hint(reader: TokenReader) -> str | None:
     if reader.is_word(*_QUERY_TAILS):
         return "To train on a query, put it in parentheses: FROM (SELECT ...)."
     return None
 
 
-def _option_list(reader: _Reader) -> tuple[tuple[str, OptionValue], ...]:
+def _option_list(reader: TokenReader) -> tuple[tuple[str, OptionValue], ...]:
     options: dict[str, OptionValue] = {}
     while True:
         token = reader.peek()
@@ -241,7 +155,7 @@ def _option_list(reader: _Reader) -> tuple[tuple[str, OptionValue], ...]:
     return tuple(options.items())
 
 
-def _value(reader: _Reader) -> OptionValue:
+def _value(reader: TokenReader) -> OptionValue:
     if reader.is_word("array") and reader.peek(1).value == "[":
         reader.take()
     for opening, closing in _CLOSING.items():
@@ -254,7 +168,7 @@ def _value(reader: _Reader) -> OptionValue:
     return _scalar(reader)
 
 
-def _items(reader: _Reader, closing: str) -> tuple[str, ...]:
+def _items(reader: TokenReader, closing: str) -> tuple[str, ...]:
     items: list[str] = []
     while not reader.accept_symbol(closing):
         if items:
@@ -263,7 +177,7 @@ def _items(reader: _Reader, closing: str) -> tuple[str, ...]:
     return tuple(items)
 
 
-def _scalar(reader: _Reader) -> str | Decimal:
+def _scalar(reader: TokenReader) -> str | Decimal:
     sign = ""
     if reader.is_symbol("-") or reader.is_symbol("+"):
         if reader.peek(1).kind is not TokenKind.NUMBER:
@@ -284,14 +198,14 @@ def _scalar(reader: _Reader) -> str | Decimal:
     raise reader.error("a number, a 'text', true, false, a word or a [list]")
 
 
-def _name(reader: _Reader, expected: str) -> Name:
+def _name(reader: TokenReader, expected: str) -> Name:
     first = _identifier(reader, expected)
     if not reader.accept_symbol("."):
         return Name(first)
     return Name(_identifier(reader, f"{expected} after the schema"), schema=first)
 
 
-def _identifier(reader: _Reader, expected: str) -> str:
+def _identifier(reader: TokenReader, expected: str) -> str:
     token = reader.peek()
     if token.kind is TokenKind.WORD and token.value in NOT_A_NAME:
         raise reader.error(f"{expected}; a reserved word needs double quotes")
@@ -312,29 +226,29 @@ def _identifier(reader: _Reader, expected: str) -> str:
     return name
 
 
-def _drop_model(reader: _Reader) -> DropModel:
+def _drop_model(reader: TokenReader) -> DropModel:
     reader.accept_words("drop", "model")
     if_exists = reader.accept_words("if", "exists")
     return DropModel(_name(reader, "a model name"), if_exists)
 
 
-def _show_models(reader: _Reader) -> ShowModels:
+def _show_models(reader: TokenReader) -> ShowModels:
     reader.accept_words("show", "models")
     return ShowModels()
 
 
-def _show_model(reader: _Reader) -> ShowModel:
+def _show_model(reader: TokenReader) -> ShowModel:
     reader.accept_words("show", "model")
     return ShowModel(_name(reader, "a model name"))
 
 
-def _describe_model(reader: _Reader) -> DescribeModel:
+def _describe_model(reader: TokenReader) -> DescribeModel:
     reader.take()
     reader.accept_words("model")
     return DescribeModel(_name(reader, "a model name"))
 
 
-_RULES: dict[StatementKind, Callable[[_Reader], Statement]] = {
+_RULES: dict[StatementKind, Callable[[TokenReader], Statement]] = {
     StatementKind.CREATE_MODEL: _create_model,
     StatementKind.DROP_MODEL: _drop_model,
     StatementKind.SHOW_MODELS: _show_models,

@@ -6,7 +6,7 @@ Does not know what a frame means. What nobody wants is passed on in the runs it 
 
 import struct
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlml.errors import ProtocolViolation
 
@@ -14,8 +14,7 @@ HEADER_SIZE = 5
 _LENGTH = struct.Struct("!i")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame from its code on; when it is not whole, the rest follows as bytes."""
 
     code: int
@@ -60,22 +59,27 @@ class FrameReader:
         return held
 
     def _cut(self, data: bytes) -> Iterator[Frame | bytes]:
-        unpack_length = _LENGTH.unpack_from
+        unpack_length, wanted = _LENGTH.unpack_from, self._wanted
         size = len(data)
         start, position = 0, min(size, self._passing)
         self._passing -= position
         while size - position >= HEADER_SIZE:
-            length = unpack_length(data, position + 1)[0]
+            (length,) = unpack_length(data, position + 1)
             if length < HEADER_SIZE - 1:
                 self._hold(data[start:], 0)
                 raise ProtocolViolation(f"invalid message length {length}")
             end = position + length + 1
-            if self._wanted[data[position]]:
+            if want := wanted[data[position]]:
                 if start < position:
                     yield data[start:position]
-                start = yield from self._cut_frame(data, position, end)
-                if start == position:
-                    return
+                if end <= size and length < want:
+                    self._needed = HEADER_SIZE
+                    yield Frame(data[position], data[position:end], True)
+                    start = end
+                else:
+                    start = yield from self._cut_frame(data, position, end)
+                    if start == position:
+                        return
             position = min(end, size)
             self._passing = end - position
         if start < position:
@@ -84,7 +88,7 @@ class FrameReader:
             self._hold(data[position:], HEADER_SIZE)
 
     def _cut_frame(self, data: bytes, start: int, end: int) -> Generator[Frame, None, int]:
-        """Yield a wanted frame; return where it was cut, or its start if it must wait."""
+        """Yield a long frame; return where it was cut, or its start if more must come."""
         want = min(end - start, max(self._wanted[data[start]], self._needed))
         self._needed = HEADER_SIZE
         while True:

@@ -113,7 +113,7 @@ CASES = [
     ),
     Case("22023", 'option "seed" is out of range: -1', options={"seed": -1}),
     Case("22023", 'option "folds" is out of range: 1', options={"folds": 1}),
-    Case("22023", 'option "trials" is out of range: null', options={"trials": None}),
+    Case("22023", 'invalid value for option "trials": null', options={"trials": None}),
     Case("22023", 'option "learning_rate" is out of range: 0', options={"learning_rate": 0}),
     Case(
         "22023",

@@ -2,6 +2,8 @@
 Jobs under fire: cancels, kills, transactions, rivals. Whatever happens, the end is written.
 """
 
+import os
+import signal
 import threading
 import time
 from contextlib import closing
@@ -108,7 +110,8 @@ def test_drop_ends_training(connection, database, worker):
     children = worker.find_children()
     connection.execute("CALL sqlml.drop_model('dropped')")
     wait_for(lambda: not any(map(is_running, children)), 2, "the child is gone")
-    assert session.join(5).sqlstate == "57014"
+    error = session.join(5)
+    assert error.sqlstate == "57014", str(error)
     assert what_is_left(connection, "dropped") == (0, 0)
 
 
@@ -116,9 +119,6 @@ def test_killed_child_fails_the_job(connection, database, worker):
     session = Session(database, "child_killed")
     wait_until_training(connection, "child_killed")
     for pid in worker.find_children():
-        import os
-        import signal
-
         os.kill(pid, signal.SIGKILL)
     error = session.join(5)
     assert error.sqlstate == "ML011"

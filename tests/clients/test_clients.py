@@ -11,6 +11,8 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
+import sqlalchemy
+import sqlglot
 from psycopg.conninfo import conninfo_to_dict
 
 FLOWERS = """
@@ -166,11 +168,37 @@ def test_jdbc(proxy_dsn):
     assert done.stdout.splitlines() == [
         "update count 0",
         "has notices true",
-        "jdbc_on rows 1990 mostly right true",
-        "jdbc_off rows 1990 mostly right true",
+        "jdbc_on rows 1995 mostly right true",
+        "jdbc_off rows 1995 mostly right true",
         "error 42710",
         "error 42601",
         "models 2",
         "dropped 0",
         "dropped 0",
     ]
+
+
+def test_sqlalchemy(proxy_dsn):
+    url = sqlalchemy.make_url(proxy_dsn).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(
+            sqlalchemy.text(f"CREATE OR REPLACE MODEL alchemy PREDICT kind FROM flowers {QUICK}")
+        )
+        flowers_table = sqlalchemy.Table("flowers", sqlalchemy.MetaData(), autoload_with=engine)
+        predicted = sqlalchemy.func.predict_alchemy(sqlalchemy.literal_column("flowers"))
+        rows = connection.execute(sqlalchemy.select(flowers_table.c.kind, predicted)).all()
+        connection.execute(sqlalchemy.text("DROP MODEL alchemy"))
+    engine.dispose()
+    assert len(rows) == 200
+    assert sum(kind == prediction for kind, prediction in rows) > 180
+
+
+def test_qualified_calls_survive_tools_that_rewrite_sql(proxy_dsn):
+    statement = "SELECT sqlml.predict('tooled', f), predict_tooled(f) FROM flowers AS f"
+    rewritten = sqlglot.transpile(statement, read="postgres", write="postgres")[0]
+    with closing(psycopg.connect(proxy_dsn, autocommit=True)) as connection:
+        connection.execute(f"CREATE OR REPLACE MODEL tooled PREDICT kind FROM flowers {QUICK}")
+        direct = connection.execute(statement).fetchall()
+        assert connection.execute(rewritten).fetchall() == direct
+        connection.execute("DROP MODEL tooled")

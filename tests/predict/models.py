@@ -127,13 +127,22 @@ def make_model(
     )
 
 
-def fit_trees(problem_type: ProblemType, seed: int = 0, **params: object) -> FittedModel:
-    """Train a small booster on every column."""
-    table = make_table(training_rows(400, seed))
-    features, _ = learn_features(table, COLUMNS)
+def fit_trees(
+    problem_type: ProblemType,
+    seed: int = 0,
+    *,
+    table: pa.Table | None = None,
+    features: tuple[Feature, ...] = (),
+    columns: tuple[Column, ...] = COLUMNS,
+    **params: object,
+) -> FittedModel:
+    """Train a small booster on every column of a table; by default one of its own."""
+    if table is None:
+        table = make_table(training_rows(400, seed))
+        features, _ = learn_features(table, columns)
     matrix = encode(features, table)
     rng = np.random.default_rng(seed)
-    target = np.nan_to_num(matrix).sum(axis=1) * 1e-9 + rng.normal(size=len(matrix))
+    target = rng.normal(size=len(matrix)) + np.nan_to_num(matrix[:, 1], posinf=0, neginf=0) * 1e-9
     classes = len(make_classes(problem_type))
     if classes:
         target = np.argsort(np.argsort(target)) * classes // len(target)
@@ -151,13 +160,20 @@ def fit_trees(problem_type: ProblemType, seed: int = 0, **params: object) -> Fit
     codes = [index for index, feature in enumerate(features) if feature.op is FeatureOp.CODE]
     rounds = int(str(settings.pop("rounds", 8)))
     booster = lgb.train(settings, lgb.Dataset(matrix, target, categorical_feature=codes), rounds)
-    return make_model(problem_type, features, TreePart(estimator=EstimatorName.LIGHTGBM, booster=booster))
+    part = TreePart(estimator=EstimatorName.LIGHTGBM, booster=booster)
+    return make_model(problem_type, features, part, columns)
 
 
-def draw_linear(problem_type: ProblemType, seed: int = 0) -> FittedModel:
+def draw_linear(
+    problem_type: ProblemType,
+    seed: int = 0,
+    *,
+    features: tuple[Feature, ...] = (),
+    columns: tuple[Column, ...] = COLUMNS,
+) -> FittedModel:
     """Make a linear model of random weights with a term for every feature."""
-    table = make_table(training_rows(400, seed))
-    features, _ = learn_features(table, COLUMNS)
+    if not features:
+        features, _ = learn_features(make_table(training_rows(400, seed)), columns)
     outputs = get_output_count(problem_type)
     rng = np.random.default_rng(seed)
     terms = tuple(
@@ -177,7 +193,7 @@ def draw_linear(problem_type: ProblemType, seed: int = 0) -> FittedModel:
     part = LinearPart(
         estimator=EstimatorName.LINEAR, intercepts=rng.normal(size=outputs), terms=terms
     )
-    return make_model(problem_type, features, part)
+    return make_model(problem_type, features, part, columns)
 
 
 def get_output_count(problem_type: ProblemType) -> int:

@@ -3,6 +3,7 @@ Core, reference predictor and estimator give the same raw scores.
 """
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
-from sqlml.search.fitted import FittedModel
+from sqlml.search.fitted import FittedModel, TreePart
 from tests.predict.models import (
     draw_linear,
     fit_trees,
@@ -23,7 +24,7 @@ from tests.predict.models import (
     training_rows,
 )
 
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "zero_as_missing": {"zero_as_missing": True},
     "no_missing": {"use_missing": False},
@@ -72,6 +73,7 @@ def test_training_rows_are_bit_equal_to_lightgbm(problem_type, name):
 
 def test_values_at_and_beside_every_threshold_are_bit_equal_to_lightgbm():
     model = get_trees(ProblemType.REGRESSION, "extra_trees")
+    assert isinstance(model.part, TreePart)
     trees = model.part.booster.trees_to_dataframe()
     is_amount = (trees.split_feature == "Column_0") & (trees.decision_type == "<=")
     thresholds = np.unique(trees[is_amount].threshold.astype(float))

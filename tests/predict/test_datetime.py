@@ -62,7 +62,7 @@ REFERENCE = ReferencePredictor(DATA)
 
 
 def parts_of(micros: int) -> list[float]:
-    scores = SCORER.raw_scores(make_table([{"at": micros}], (COLUMN,)))[0].tolist()
+    scores: list[float] = SCORER.raw_scores(make_table([{"at": micros}], (COLUMN,)))[0].tolist()
     assert scores == REFERENCE.raw_scores({"at": micros})
     return scores
 

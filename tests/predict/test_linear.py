@@ -13,6 +13,7 @@ from sqlml.predict.scorer import Scorer
 from sqlml.search.estimators.estimator import Order, Sample
 from sqlml.search.estimators.linear import Linear
 from sqlml.search.features import encode, learn_features
+from sqlml.search.fitted import LinearPart
 from tests.predict.models import (
     COLUMNS,
     get_output_count,
@@ -52,6 +53,7 @@ def test_linear_scores_are_those_of_scikit_learn(problem_type, segments):
     table = make_table(training_rows(500, 4))
     scores = Scorer(compile_model(model).data, "m").raw_scores(table)
     expected = fit.raw(encode(features, table))
+    assert isinstance(fit.part, LinearPart)
     size = np.abs(fit.part.intercepts).max() + sum(
         np.abs(term.weights).max() for term in fit.part.terms
     )

@@ -246,6 +246,12 @@ def test_what_is_held_is_bounded(interceptor, text):
     assert most <= (MAX_STATEMENT_SIZE if "MODEL" in text else MAX_TEXT_SIZE)
 
 
+def test_a_stranger_s_long_text_is_not_held():
+    interceptor = Interceptor(StatementRewriter())
+    raw = frame(ord("Q"), b"CREATE MODEL m PREDICT y FROM (SELECT " + b"1" * (2 << 20))
+    assert interceptor.from_client(raw[:-1]) == raw[:-1]
+
+
 def test_impossible_lengths_are_the_server_s_to_judge(interceptor):
     raw = query("SELECT 1") + b"Q\0\0\0\1rest" + query("SHOW MODELS")
     assert interceptor.from_client(raw) == raw
@@ -280,7 +286,7 @@ FROM_UPSTREAM = (
     st.lists(st.integers(0, len(FROM_UPSTREAM)), max_size=10),
 )
 def test_splits_change_nothing(client_cuts, upstream_cuts):
-    def relay(client_cuts, upstream_cuts):
+    def forward(client_cuts, upstream_cuts):
         interceptor = log_in()
         sent = b"".join(map(interceptor.from_client, cut(FROM_CLIENT, client_cuts)))
         return sent, b"".join(map(interceptor.from_upstream, cut(FROM_UPSTREAM, upstream_cuts)))
@@ -289,8 +295,8 @@ def test_splits_change_nothing(client_cuts, upstream_cuts):
         edges = [0, *sorted(cuts), len(stream)]
         return [stream[a:b] for a, b in pairwise(edges)]
 
-    sent, received = relay(client_cuts, upstream_cuts)
-    assert (sent, received) == relay([], [])
+    sent, received = forward(client_cuts, upstream_cuts)
+    assert (sent, received) == forward([], [])
     assert sent.count(b"CALL sqlml.create_model") == 2
     assert received.count(b"CREATE MODEL\0") == 2
     assert b"Wx" not in received

@@ -8,7 +8,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from sqlml.enums import EstimatorName, ProblemType
+from sqlml.enums import ProblemType
 from sqlml.search.estimators.baseline import Baseline
 from sqlml.search.estimators.estimator import Order, OutOfTime, Sample
 from sqlml.search.estimators.lightgbm import BASE, LightGBM
@@ -210,8 +210,3 @@ def test_linear_without_time_is_refused():
     sample = sample_of(read_table("california_housing"))
     with pytest.raises(OutOfTime, match="rows only"):
         Linear(sample).fit(PORTFOLIO[0], Order(until=time.monotonic()))
-
-
-def test_parts_name_their_estimator(real_sample):
-    linear = Linear(real_sample).fit(PORTFOLIO[0], order())
-    assert linear.part.estimator is EstimatorName.LINEAR

@@ -3,6 +3,7 @@ The whole search on real tables and on small, rare and broken ones.
 """
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,8 @@ import pytest
 
 from sqlml.enums import EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
-from sqlml.search import bench
+from sqlml.search import bench, refit
+from sqlml.search.estimators.lightgbm import LightGBM
 from sqlml.search.features import encode
 from sqlml.search.fitted import LinearPart, TreePart
 from sqlml.search.leaderboard import Phase, Progress
@@ -206,6 +208,25 @@ def test_trees_that_take_too_long_give_way():
     assert "before 100000 trees" in (leaderboard.trials[1].error or "")
 
 
+@pytest.mark.parametrize("options", [{}, {"num_trees": 200}], ids=["cut", "refused"])
+def test_model_of_a_fold_stands_in_when_time_ends_the_last_fit(monkeypatch, options):
+    dataset = read_table("seoul_bike")
+    original = refit._fit
+
+    def late(bench, evaluation, rows):
+        now = replace(bench.plan, deadline=time.monotonic() + 0.11)
+        return original(replace(bench, plan=now), evaluation, rows)
+
+    monkeypatch.setattr(refit, "_fit", late)
+    leaderboard = run(dataset, trials=1, estimators=(LIGHTGBM,), hyperparameters=options)
+    assert leaderboard.train_row_count == 4204
+    assert leaderboard.split == (
+        "holdout of 1314 rows, fit on 4204 others: no time to refit on all 6570"
+    )
+    assert leaderboard.winner.estimator is LIGHTGBM
+    assert leaderboard.score < 0.3 * leaderboard.baseline_score
+
+
 @pytest.mark.parametrize("seconds", [-1.0, 0.0, 0.05])
 def test_no_time_at_all_still_gives_a_model(seconds):
     leaderboard = run(read_table("adult"), seconds=seconds)
@@ -335,6 +356,17 @@ def test_trial_that_raises_fails_alone(monkeypatch):
     ]
     assert leaderboard.trials[1].error == "ValueError: singular matrix"
     assert leaderboard.winner.estimator is LIGHTGBM
+
+
+def test_lightgbm_that_raises_before_the_first_trial(monkeypatch):
+    def broken(self, sample):
+        raise ValueError("bad allocation")
+
+    monkeypatch.setattr(LightGBM, "__init__", broken)
+    leaderboard = run(read_table("titanic"), seconds=1.5)
+    assert leaderboard.winner.estimator is LINEAR
+    errors = {trial.error for trial in leaderboard.trials if trial.estimator is LIGHTGBM}
+    assert errors == {"ValueError: bad allocation"}
 
 
 def test_listener_can_stop_the_search():

@@ -27,12 +27,12 @@ def describe(dsn):
     """Names and definitions of all functions, and all columns, of our schemas."""
     with psycopg.connect(dsn) as connection:
         functions = connection.execute(
-            "SELECT proname, pg_get_function_identity_arguments(oid), md5(prosrc) FROM pg_proc"
-            " WHERE pronamespace::regnamespace::text LIKE 'sqlml%' ORDER BY 1, 2"
+            "SELECT oid::regprocedure::text, md5(prosrc) FROM pg_proc"
+            " WHERE pronamespace::regnamespace::text LIKE 'sqlml%' ORDER BY 1"
         ).fetchall()
         columns = connection.execute(
-            "SELECT table_name, column_name, data_type FROM information_schema.columns"
-            " WHERE table_schema LIKE 'sqlml%' ORDER BY 1, 2"
+            "SELECT table_schema, table_name, column_name, data_type"
+            " FROM information_schema.columns WHERE table_schema LIKE 'sqlml%' ORDER BY 1, 2, 3"
         ).fetchall()
     return functions, columns
 

@@ -6,6 +6,9 @@ import os
 import signal
 import stat
 import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -127,6 +130,28 @@ def test_up_in_the_foreground_stops_all_on_a_signal(own_stack):
     assert set(children) == {"postgres", "worker", "proxy"}
     assert not any(is_alive(child) for child in children.values())
     own_stack.up()
+
+
+@pytest.mark.parametrize("delay_s", [0.2, 0.6, 1.5])
+def test_interrupting_up_leaves_nothing_running(delay_s):
+    with temporary_data_dir() as data_dir:
+        command = ["up", "--detach", "--data-dir", str(data_dir)]
+        with subprocess.Popen([*COMMAND, *command], stderr=subprocess.DEVNULL) as process:
+            time.sleep(delay_s)
+            process.send_signal(signal.SIGINT)
+            if process.wait(timeout=60) == 0:
+                # A quick machine: it was up before the signal came.
+                run_sqlml("down", "--data-dir", str(data_dir))
+        assert find_processes_of(data_dir) == []
+
+
+def find_processes_of(data_dir):
+    """The command lines of living processes that name the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode())
+    return [command for command in found if str(data_dir) in command]
 
 
 def test_every_connection_needs_its_password(own_stack):

@@ -13,6 +13,9 @@ from sqlml.statement.recognise import StatementKind, recognise
 from sqlml.statement.rewriter import StatementRewriter
 
 REWRITER = StatementRewriter()
+WORDS = ["CREATE", "OR", "REPLACE", "MODEL", "IF", "NOT", "EXISTS", "m", '"M"', "PREDICT", "FROM"]
+WORDS += ["(", ")", "SELECT", "WITH", "USING", "=", ",", "[", "]", "'x'", "1", "-", "$1", "$$", "'"]
+WORDS += ["DROP", "SHOW", "MODELS", "DESCRIBE", ".", ";", "ARRAY", "NULL", "/*", "*/", "--", "\n"]
 NOT_OURS = [
     "SELECT 'x; CREATE MODEL m PREDICT y FROM t'",
     "SELECT $$; DROP MODEL m;$$; SELECT $a$; $b$ ; SHOW MODELS; $b$ $a$",
@@ -119,6 +122,22 @@ def test_positions_are_mapped_back(before, after):
         else:
             assert original is not None
             assert text[original] == letter
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=16).map(" ".join))
+def test_any_text_is_rewritten_or_refused_and_the_rest_stays(tail):
+    for text in (tail, f"CREATE MODEL m {tail}", f"SHOW MODELS; {tail}; SELECT 1"):
+        rewriting = rewrite(text)
+        if rewriting is None:
+            continue
+        assert rewriting.splices or rewriting.refusal
+        new = rewriting.text
+        for splice in reversed(rewriting.splices):
+            place = new.rindex(splice.call)
+            new = new[:place] + text[splice.start : splice.end] + new[place + len(splice.call) :]
+        assert new == text
+        if rewriting.refusal is not None:
+            assert rewriting.refusal.start < rewriting.refusal.error.position <= len(text) + 1
 
 
 def test_recognition_does_not_read_on():

@@ -124,6 +124,7 @@ class LightGBM:
             is_cut = _boost(booster, rounds, order)
             if is_cut and fixed is not None:
                 raise OutOfTime(f"the time was over before {rounds} trees were made")
+            rounds = booster.current_iteration()
         else:
             booster.add_valid(self._subset(order.valid), "valid")
             patience = max(PATIENCE / float(hyperparameters["learning_rate"]), MIN_PATIENCE)

@@ -1,0 +1,157 @@
+"""
+What an artifact cannot express exactly is refused by name.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from sqlml.compile.artifact import compile_model
+from sqlml.enums import ColumnKind, EstimatorName, ProblemType
+from sqlml.errors import NotCompilable
+from sqlml.extract.dataset import Column
+from sqlml.search.fitted import (
+    CodeTerm,
+    Feature,
+    FeatureOp,
+    FittedModel,
+    LinearPart,
+    NumericTerm,
+    TreePart,
+)
+
+COLUMNS = (
+    Column("x", "double precision", ColumnKind.NUMERIC),
+    Column("c", "text", ColumnKind.CATEGORY),
+)
+FEATURES = (
+    Feature(column="x", op=FeatureOp.VALUE),
+    Feature(column="c", op=FeatureOp.CODE, levels=("a", "b")),
+)
+CLASSES = {
+    ProblemType.BINARY: ("no", "yes"),
+    ProblemType.MULTICLASS: ("a", "b", "c"),
+    ProblemType.REGRESSION: (),
+}
+
+
+def make_model(part: LinearPart | TreePart, problem_type: ProblemType) -> FittedModel:
+    return FittedModel(
+        problem_type=problem_type,
+        target=Column("y", "text", ColumnKind.CATEGORY),
+        classes=CLASSES[problem_type],
+        columns=COLUMNS,
+        features=FEATURES,
+        part=part,
+    )
+
+
+def train(problem_type: ProblemType, **params: object) -> FittedModel:
+    rng = np.random.default_rng(0)
+    matrix = np.column_stack([rng.normal(size=200), rng.integers(0, 4, 200)])
+    target = (np.arange(200) % max(len(CLASSES[problem_type]), 7)) + 1.0
+    if CLASSES[problem_type]:
+        target -= 1
+        target %= len(CLASSES[problem_type])
+    booster = lgb.train({"verbosity": -1, **params}, lgb.Dataset(matrix, target), 3)
+    return make_model(TreePart(estimator=EstimatorName.LIGHTGBM, booster=booster), problem_type)
+
+
+LINEAR = LinearPart(
+    estimator=EstimatorName.LINEAR,
+    intercepts=np.array([1.0]),
+    terms=(
+        NumericTerm(
+            feature=0,
+            low=-1.0,
+            high=1.0,
+            mean=0.0,
+            inverse_scale=1.0,
+            weights=np.array([2.0]),
+            missing_weights=np.array([0.0]),
+        ),
+        CodeTerm(feature=1, weights=np.zeros((4, 1))),
+    ),
+)
+MODEL = make_model(LINEAR, ProblemType.REGRESSION)
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "params", "named"),
+    [
+        (ProblemType.REGRESSION, {"objective": "l2", "linear_tree": True}, "linear trees"),
+        (ProblemType.REGRESSION, {"objective": "poisson"}, "poisson"),
+        (ProblemType.REGRESSION, {"objective": "gamma"}, "gamma"),
+        (ProblemType.REGRESSION, {"objective": "tweedie"}, "tweedie"),
+        (ProblemType.REGRESSION, {"objective": "l2", "reg_sqrt": True}, "regression sqrt"),
+        (ProblemType.BINARY, {"objective": "binary", "sigmoid": 2.0}, "sigmoid:2"),
+        (ProblemType.BINARY, {"objective": "cross_entropy"}, "cross_entropy"),
+        (ProblemType.BINARY, {"objective": "l2"}, "regression"),
+        (ProblemType.MULTICLASS, {"objective": "multiclassova", "num_class": 3}, "multiclassova"),
+        (ProblemType.MULTICLASS, {"objective": "multiclass", "num_class": 4}, "4 trees"),
+        (
+            ProblemType.REGRESSION,
+            {"objective": "l2", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
+            "random forests",
+        ),
+    ],
+)
+def test_booster_is_refused_by_the_name_of_what_is_in_the_way(problem_type, params, named):
+    with pytest.raises(NotCompilable, match=named):
+        compile_model(train(problem_type, **params))
+
+
+@pytest.mark.parametrize("objective", ["l2", "l1", "huber", "fair", "quantile", "mape"])
+def test_regressions_whose_prediction_is_the_raw_score_are_compiled(objective):
+    compile_model(train(ProblemType.REGRESSION, objective=objective))
+
+
+def test_a_booster_of_other_features_is_refused():
+    model = train(ProblemType.REGRESSION, objective="l2")
+    with pytest.raises(NotCompilable, match="1 features"):
+        compile_model(replace(model, features=FEATURES[:1]))
+
+
+def change_term(**changes: Any) -> FittedModel:
+    return replace(MODEL, part=replace(LINEAR, terms=(replace(LINEAR.terms[0], **changes),)))
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (replace(MODEL, classes=("a", "b")), "2 classes"),
+        (replace(MODEL, problem_type=ProblemType.BINARY, classes=("a", "a")), "2 classes"),
+        (replace(MODEL, columns=COLUMNS[:1]), '"c" is no column'),
+        (replace(MODEL, columns=(COLUMNS[0], COLUMNS[0])), "the same name"),
+        (replace(MODEL, features=(FEATURES[0], replace(FEATURES[1], column="x"))), "no code"),
+        (
+            replace(MODEL, features=(FEATURES[0], replace(FEATURES[1], levels=("a", "a")))),
+            "the same level",
+        ),
+        (
+            replace(MODEL, features=(replace(FEATURES[0], fill=float("inf")), FEATURES[1])),
+            "infinite fill",
+        ),
+        (replace(MODEL, features=(replace(FEATURES[0], levels=("a",)), FEATURES[1])), "levels"),
+        (
+            replace(MODEL, features=(FEATURES[0], replace(FEATURES[1], levels=("a", "\0")))),
+            "zero byte",
+        ),
+        (change_term(low=2.0), "empty range"),
+        (change_term(mean=float("nan")), "not finite"),
+        (change_term(feature=7), "feature 7"),
+        (change_term(feature=1), "wrong kind"),
+        (change_term(weights=np.array([1.0, 2.0])), "shape"),
+        (change_term(weights=np.array([np.inf])), "not finite"),
+    ],
+)
+def test_model_is_refused_by_the_name_of_what_is_in_the_way(model, named):
+    with pytest.raises(NotCompilable, match=named):
+        compile_model(model)
+
+
+def test_a_sound_model_is_compiled():
+    assert compile_model(MODEL).data[:8] == b"SQLMLART"
