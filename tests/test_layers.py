@@ -36,7 +36,7 @@ LIBRARIES = {
     "pyarrow": {"extract", "search", "compile", "predict", "job"},
     "sklearn": {"search", "compile", "samples"},
     "sqlalchemy": set(),
-    "sqlglot": {"statement"},
+    "sqlglot": set(),
     "uvloop": {"proxy"},
 }
 

@@ -6,19 +6,14 @@ Owns the rows of `sqlml.version`. Does not decide whether a version is good enou
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
-import lightgbm
-import numpy as np
 import psycopg
-import pyarrow as pa
-import sklearn
-from numpy.typing import NDArray
 from psycopg.types.json import Jsonb
 
-import sqlml
 from sqlml.db import get_query
 from sqlml.enums import Direction, ProblemType
 
@@ -71,25 +66,22 @@ def publish(connection: psycopg.Connection, job_id: int, version: Version) -> in
         return int(written[1])
 
 
-def make_golden(rows: pa.Table, raw_scores: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Keep the first held-out rows with the raw scores that every evaluator must give."""
-    kept = rows.slice(0, GOLDEN_ROWS).to_pylist()
+def make_golden(
+    rows: Sequence[Mapping[str, object]], raw_scores: Sequence[Sequence[float]]
+) -> list[dict[str, Any]]:
+    """Pair held-out rows with the raw scores that every evaluator must give for them."""
     return [
         {
             "row": {name: _make_json(value) for name, value in row.items()},
-            "raw": [_make_json(float(score)) for score in scores],
+            "raw": [_make_json(score) for score in scores],
         }
-        for row, scores in zip(kept, raw_scores[:GOLDEN_ROWS], strict=True)
+        for row, scores in zip(rows, raw_scores, strict=True)
     ]
 
 
 def get_library_versions() -> dict[str, str]:
     """The libraries whose behaviour a version may depend on."""
-    return {
-        "sqlml": sqlml.__version__,
-        "lightgbm": lightgbm.__version__,
-        "scikit-learn": sklearn.__version__,
-    }
+    return {name: version(name) for name in ("sqlml", "lightgbm", "scikit-learn")}
 
 
 def _make_json(value: object) -> object:

@@ -19,7 +19,7 @@ import numpy as np
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from sqlml.catalogue.version import Version, make_golden, publish
+from sqlml.catalogue.version import GOLDEN_ROWS, Version, make_golden, publish
 from sqlml.compile.artifact import Artifact, compile_model
 from sqlml.config import read_settings
 from sqlml.db import connect, get_query
@@ -187,7 +187,10 @@ def make_version(dataset: Dataset, leaderboard: Leaderboard, artifact: Artifact)
         holdout_rows=leaderboard.holdout_row_count,
         skipped_rows=dataset.null_target_count,
         artifact=artifact.data,
-        golden=make_golden(leaderboard.checked_rows, leaderboard.checked_scores),
+        golden=make_golden(
+            leaderboard.checked_rows.slice(0, GOLDEN_ROWS).to_pylist(),
+            leaderboard.checked_scores[:GOLDEN_ROWS].tolist(),
+        ),
     )
 
 

@@ -1,5 +1,5 @@
 """
-Jobs under fire: cancels, kills, transactions, rivals. Whatever happens, the end is written.
+Jobs under fire: cancels, transactions, rivals, replacement. The end is always written.
 """
 
 import os
@@ -11,59 +11,19 @@ from contextlib import closing
 import psycopg
 import pytest
 
+from tests.api.sessions import (
+    CREATE,
+    LONG,
+    SHORT,
+    Session,
+    job_status,
+    wait_until_training,
+    what_is_left,
+)
 from tests.api.workers import is_running, wait_for
 
-CREATE = "CALL sqlml.create_model(%s, 'churned', relation => 'customers', options => %s)"
-LONG = '{"time_limit": "60 s"}'
-SHORT = '{"time_limit": "20 s", "trials": 1}'
 
-
-def job_status(connection, model):
-    """The status of a model's last job."""
-    row = connection.execute(
-        "SELECT status FROM sqlml.jobs WHERE model = %s ORDER BY job_id DESC LIMIT 1", [model]
-    ).fetchone()
-    return row[0] if row else None
-
-
-def what_is_left(connection, model):
-    """Models, functions and versions of that name."""
-    return connection.execute(
-        "SELECT (SELECT count(*) FROM sqlml.models WHERE model = %(model)s),"
-        " (SELECT count(*) FROM pg_proc WHERE proname = 'predict_' || %(model)s)",
-        {"model": model},
-    ).fetchone()
-
-
-class Session:
-    """A create_model that runs in a thread of its own."""
-
-    def __init__(self, database, model, options=LONG):
-        self.connection = psycopg.connect(database, autocommit=True)
-        self.error = None
-        self._arguments = [model, options]
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self):
-        try:
-            self.connection.execute(CREATE, self._arguments)
-        except psycopg.Error as error:
-            self.error = error
-
-    def join(self, seconds=30):
-        """Wait for the statement's end."""
-        self._thread.join(seconds)
-        assert not self._thread.is_alive()
-        self.connection.close()
-        return self.error
-
-
-def wait_until_training(connection, model):
-    wait_for(lambda: job_status(connection, model) == "running", 20, "the job runs")
-
-
-def test_a_model_is_trained_and_answers(connection, worker):
+def test_a_model_is_trained_and_answers(connection, module_worker):
     notices = []
     connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
     connection.execute(CREATE, ["plain", SHORT])
@@ -83,10 +43,10 @@ def test_a_model_is_trained_and_answers(connection, worker):
     assert status == "ready"
 
 
-def test_cancel_ends_the_child_and_leaves_no_model(connection, database, worker):
+def test_cancel_ends_the_child_and_leaves_no_model(connection, database, module_worker):
     session = Session(database, "cancelled")
     wait_until_training(connection, "cancelled")
-    children = worker.find_children()
+    children = module_worker.find_children()
     assert children
     session.connection.cancel_safe()
     error = session.join(5)
@@ -96,7 +56,7 @@ def test_cancel_ends_the_child_and_leaves_no_model(connection, database, worker)
     assert what_is_left(connection, "cancelled") == (0, 0)
 
 
-def test_statement_timeout_is_a_cancel(connection, worker):
+def test_statement_timeout_is_a_cancel(connection, module_worker):
     connection.execute("SET statement_timeout = '1500ms'")
     with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"):
         connection.execute(CREATE, ["timed_out", LONG])
@@ -104,10 +64,10 @@ def test_statement_timeout_is_a_cancel(connection, worker):
     assert what_is_left(connection, "timed_out") == (0, 0)
 
 
-def test_drop_ends_training(connection, database, worker):
+def test_drop_ends_training(connection, database, module_worker):
     session = Session(database, "dropped")
     wait_until_training(connection, "dropped")
-    children = worker.find_children()
+    children = module_worker.find_children()
     connection.execute("CALL sqlml.drop_model('dropped')")
     wait_for(lambda: not any(map(is_running, children)), 2, "the child is gone")
     error = session.join(5)
@@ -115,10 +75,10 @@ def test_drop_ends_training(connection, database, worker):
     assert what_is_left(connection, "dropped") == (0, 0)
 
 
-def test_killed_child_fails_the_job(connection, database, worker):
+def test_killed_child_fails_the_job(connection, database, module_worker):
     session = Session(database, "child_killed")
     wait_until_training(connection, "child_killed")
-    for pid in worker.find_children():
+    for pid in module_worker.find_children():
         os.kill(pid, signal.SIGKILL)
     error = session.join(5)
     assert error.sqlstate == "ML011"
@@ -126,63 +86,7 @@ def test_killed_child_fails_the_job(connection, database, worker):
     assert what_is_left(connection, "child_killed") == (0, 0)
 
 
-def test_killed_worker_the_next_one_takes_the_job_again(connection, database, start_worker):
-    worker = start_worker()
-    session = Session(database, "retaken", SHORT)
-    wait_until_training(connection, "retaken")
-    children = worker.find_children()
-    worker.kill()
-    wait_for(lambda: not any(map(is_running, children)), 2, "the child died with its worker")
-    start_worker()
-    assert session.join(30) is None
-    assert job_status(connection, "retaken") == "succeeded"
-
-
-def test_killed_twice_is_failed(connection, database, start_worker):
-    connection.execute(CREATE, ["twice", '{"wait": false}'])
-    for _ in range(2):
-        worker = start_worker()
-        wait_until_training(connection, "twice")
-        worker.kill()
-        wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
-    start_worker()
-    wait_for(lambda: job_status(connection, "twice") == "failed", 10, "the job has failed")
-    # The name is free again: the failed try is cleared away.
-    connection.execute(CREATE, ["twice", SHORT])
-    assert job_status(connection, "twice") == "succeeded"
-
-
-def test_stopped_worker_gives_the_job_back(connection, start_worker):
-    worker = start_worker()
-    connection.execute(CREATE, ["given_back", '{"wait": false, "trials": 1}'])
-    wait_until_training(connection, "given_back")
-    worker.stop()
-    assert job_status(connection, "given_back") == "waiting"
-    start_worker()
-    connection.execute("CALL sqlml.wait('given_back')")
-    assert job_status(connection, "given_back") == "succeeded"
-
-
-def test_without_a_worker_the_statement_says_so(connection):
-    started = time.monotonic()
-    with pytest.raises(psycopg.Error) as caught:
-        connection.execute(CREATE, ["nobody", SHORT])
-    assert caught.value.sqlstate == "ML010"
-    assert time.monotonic() - started < 5
-    assert what_is_left(connection, "nobody") == (0, 0)
-
-
-def test_a_waiting_session_gives_up_on_a_lost_worker(connection, database, start_worker):
-    worker = start_worker()
-    session = Session(database, "lost")
-    wait_until_training(connection, "lost")
-    worker.kill()
-    error = session.join(20)
-    assert error.sqlstate == "ML011"
-    assert what_is_left(connection, "lost") == (0, 0)
-
-
-def test_in_a_transaction_training_starts_at_commit(connection, worker):
+def test_in_a_transaction_training_starts_at_commit(connection, module_worker):
     notices = []
     connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
     with connection.transaction():
@@ -195,7 +99,7 @@ def test_in_a_transaction_training_starts_at_commit(connection, worker):
     )
 
 
-def test_rollback_leaves_nothing(connection, worker):
+def test_rollback_leaves_nothing(connection, module_worker):
     with connection.transaction(force_rollback=True):
         connection.execute(CREATE, ["rolled_back", SHORT])
         assert what_is_left(connection, "rolled_back") == (1, 1)
@@ -203,7 +107,7 @@ def test_rollback_leaves_nothing(connection, worker):
     assert job_status(connection, "rolled_back") is None
 
 
-def test_of_two_sessions_one_makes_the_model(connection, database, worker):
+def test_of_two_sessions_one_makes_the_model(connection, database, module_worker):
     sessions = [Session(database, "rivals", SHORT) for _ in range(2)]
     errors = [session.join() for session in sessions]
     failed = [error for error in errors if error is not None]
@@ -212,7 +116,7 @@ def test_of_two_sessions_one_makes_the_model(connection, database, worker):
     assert what_is_left(connection, "rivals") == (1, 1)
 
 
-def test_replace_is_one_clean_switch(connection, database, worker):
+def test_replace_is_one_clean_switch(connection, database, module_worker):
     connection.execute(CREATE, ["switched", SHORT])
     before = connection.execute("SELECT sqlml.find_version('switched')").fetchone()
     with pytest.raises(psycopg.Error, match="already exists") as caught:
@@ -239,7 +143,7 @@ def test_replace_is_one_clean_switch(connection, database, worker):
     assert before in seen
 
 
-def test_failed_replace_changes_nothing(connection, worker):
+def test_failed_replace_changes_nothing(connection, module_worker):
     connection.execute(CREATE, ["kept", SHORT])
     before = connection.execute("TABLE sqlml.model").fetchall()
     with pytest.raises(psycopg.Error) as caught:
@@ -257,7 +161,7 @@ def test_failed_replace_changes_nothing(connection, worker):
     assert connection.execute("SELECT count(predict_kept(c)) FROM customers c").fetchone() == (300,)
 
 
-def test_drop_removes_everything(connection, worker):
+def test_drop_removes_everything(connection, module_worker):
     before = connection.execute("SELECT count(*) FROM pg_proc").fetchone()
     connection.execute(CREATE, ["short_lived", SHORT])
     connection.execute("CALL sqlml.drop_model('short_lived')")
@@ -268,7 +172,7 @@ def test_drop_removes_everything(connection, worker):
     connection.execute("CALL sqlml.drop_model('short_lived', if_exists => true)")
 
 
-def test_if_not_exists_skips(connection, worker):
+def test_if_not_exists_skips(connection, module_worker):
     connection.execute(CREATE, ["skipped", SHORT])
     notices = []
     connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
@@ -279,7 +183,7 @@ def test_if_not_exists_skips(connection, worker):
     assert notices == ['model "skipped" already exists, skipping']
 
 
-def test_training_holds_no_transaction(connection, database, worker):
+def test_training_holds_no_transaction(connection, database, module_worker):
     session = Session(database, "no_locks")
     wait_until_training(connection, "no_locks")
     wait_for(

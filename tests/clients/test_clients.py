@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import pandas as pd
 import psycopg
 import pytest
 import sqlalchemy
@@ -178,7 +179,7 @@ def test_jdbc(proxy_dsn):
     ]
 
 
-def test_sqlalchemy(proxy_dsn):
+def test_sqlalchemy_and_pandas(proxy_dsn):
     url = sqlalchemy.make_url(proxy_dsn).set(drivername="postgresql+psycopg")
     engine = sqlalchemy.create_engine(url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -188,10 +189,14 @@ def test_sqlalchemy(proxy_dsn):
         flowers_table = sqlalchemy.Table("flowers", sqlalchemy.MetaData(), autoload_with=engine)
         predicted = sqlalchemy.func.predict_alchemy(sqlalchemy.literal_column("flowers"))
         rows = connection.execute(sqlalchemy.select(flowers_table.c.kind, predicted)).all()
+        frame = pd.read_sql(
+            "SELECT kind, predict_alchemy(f) AS prediction FROM flowers f", connection
+        )
         connection.execute(sqlalchemy.text("DROP MODEL alchemy"))
     engine.dispose()
     assert len(rows) == 200
     assert sum(kind == prediction for kind, prediction in rows) > 180
+    assert (frame.kind == frame.prediction).sum() > 180
 
 
 def test_qualified_calls_survive_tools_that_rewrite_sql(proxy_dsn):

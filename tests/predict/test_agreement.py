@@ -2,6 +2,7 @@
 Core, reference predictor and estimator give the same raw scores.
 """
 
+import math
 from functools import cache
 from typing import Any
 
@@ -85,6 +86,35 @@ def test_values_at_and_beside_every_threshold_are_bit_equal_to_lightgbm():
     table = make_table([{**base, "amount": float(value)} for value in values])
     scores = get_scorer(ProblemType.REGRESSION, "extra_trees")[0].raw_scores(table)
     assert scores.tobytes() == score_with_lightgbm(model, table).tobytes()
+
+
+def test_numbers_as_good_as_zero_are_zero_as_in_lightgbm():
+    model = get_trees(ProblemType.REGRESSION, "extra_trees")
+    assert isinstance(model.part, TreePart)
+    trees = model.part.booster.trees_to_dataframe()
+    limit = float(np.float32(1e-35))
+    # The root of LightGBM's own zero: there -1e-35f goes another way than it compares.
+    assert -limit in set(trees[trees.split_feature == "Column_1"].threshold.astype(float))
+    values = (-limit, np.nextafter(-limit, -1), np.nextafter(-limit, 1), limit, 5e-324, -5e-324)
+    base = {"amount": None, "is_new": True, "city": "Paris", "seen at": 0}
+    table = make_table([{**base, "größe": float(value)} for value in values])
+    scores = get_scorer(ProblemType.REGRESSION, "extra_trees")[0].raw_scores(table)
+    assert scores.tobytes() == score_with_lightgbm(model, table).tobytes()
+    assert scores[0] == scores[2] != scores[1]
+
+
+def test_numbers_that_are_categories_to_the_booster_are_cut_as_in_lightgbm():
+    model = fit_trees(ProblemType.REGRESSION, as_codes=("größe",), num_leaves=127, rounds=30)
+    base = {"amount": None, "is_new": True, "city": "Paris", "seen at": 0}
+    values = (-2.0, -1.0, -0.9, -0.0, 0.9, 1.0, 1.9, 5.0, 63.0, 1e9, 2.0**31, 1e300, math.inf)
+    table = make_table([{**base, "größe": value} for value in (*values, -math.inf)])
+    data = compile_model(model).data
+    scores = Scorer(data, "m").raw_scores(table)
+    assert scores.tobytes() == score_with_lightgbm(model, table).tobytes()
+    assert [[score] for score in scores[:, 0]] == [
+        ReferencePredictor(data).raw_scores(row) for row in table.to_pylist()
+    ]
+    assert len(np.unique(scores)) > 3
 
 
 @pytest.mark.parametrize("problem_type", ProblemType)

@@ -5,12 +5,15 @@ Bytes that nobody vouches for: an error or a sane model, never a crash.
 import random
 import struct
 
+import pyarrow as pa
 import pytest
 
 from sqlml.compile.artifact import compile_model
-from sqlml.enums import ProblemType
+from sqlml.enums import ColumnKind, ProblemType
 from sqlml.errors import ArtifactDamaged, ArtifactNotSupported
+from sqlml.extract.dataset import Column
 from sqlml.predict.scorer import Scorer
+from sqlml.search.fitted import Feature, FeatureOp
 from tests.predict.models import (
     draw_linear,
     find_payload,
@@ -23,9 +26,20 @@ from tests.predict.models import (
 ROWS = training_rows(3, 0)
 TABLE = make_table(ROWS)
 SMALL = {"rounds": 2, "num_leaves": 5}
+CITY = pa.table({"city": ["a", "b", "c", "d"] * 50})
 ARTIFACTS = {
     "trees": compile_model(fit_trees(ProblemType.MULTICLASS, **SMALL)).data,
     "linear": compile_model(draw_linear(ProblemType.BINARY)).data,
+    "one set": compile_model(
+        fit_trees(
+            ProblemType.REGRESSION,
+            table=CITY,
+            features=(Feature(column="city", op=FeatureOp.CODE, levels=("a", "b", "c")),),
+            columns=(Column("city", "text", ColumnKind.CATEGORY),),
+            rounds=1,
+            num_leaves=2,
+        )
+    ).data,
 }
 
 
@@ -121,3 +135,14 @@ def test_a_child_that_is_no_later_node_and_no_leaf_is_refused(child):
     assert not use(seal(bytes(data)))
     struct.pack_into("<i", data, second_node + 8, -5)
     assert use(seal(bytes(data)))
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 2), (1, 1), (2, 0), (2**32 - 1, 2), (0, 2**31)])
+def test_a_category_set_beyond_the_words_of_its_tree_is_refused(first, count):
+    data = bytearray(ARTIFACTS["one set"])
+    tree = find_payload(bytes(data), 4) + 4
+    assert struct.unpack_from("<II", data, tree) == (1, 1)
+    flags, *_, first_word, words = struct.unpack_from("<IiiII", data, tree + 12)
+    assert (flags & 1, first_word, words) == (1, 0, 1)
+    struct.pack_into("<II", data, tree + 24, first, count)
+    assert not use(seal(bytes(data)))

@@ -1,0 +1,83 @@
+"""
+What becomes of a job whose worker is killed, stopped or never there.
+"""
+
+import time
+
+import psycopg
+import pytest
+
+from tests.api.sessions import (
+    CREATE,
+    SHORT,
+    Session,
+    job_status,
+    wait_until_training,
+    what_is_left,
+)
+from tests.api.workers import is_running, wait_for
+
+
+def test_killed_worker_the_next_one_takes_the_job_again(connection, database, start_worker):
+    worker = start_worker()
+    session = Session(database, "retaken", SHORT)
+    wait_until_training(connection, "retaken")
+    children = worker.find_children()
+    worker.kill()
+    wait_for(lambda: not any(map(is_running, children)), 2, "the child died with its worker")
+    start_worker()
+    assert session.join(30) is None
+    assert job_status(connection, "retaken") == "succeeded"
+
+
+def test_killed_twice_is_failed(connection, database, start_worker):
+    connection.execute(CREATE, ["twice", '{"wait": false}'])
+    for attempt in (1, 2):
+        worker = start_worker()
+        wait_for(
+            lambda attempt=attempt: (
+                connection.execute(
+                    "SELECT attempts FROM sqlml.jobs WHERE model = 'twice'"
+                ).fetchone()
+                == (attempt,)
+            ),
+            20,
+            "the worker takes the job",
+        )
+        worker.kill()
+        wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
+    start_worker()
+    wait_for(lambda: job_status(connection, "twice") == "failed", 10, "the job has failed")
+    # The name is free again: the failed try is cleared away.
+    connection.execute(CREATE, ["twice", SHORT])
+    assert job_status(connection, "twice") == "succeeded"
+
+
+def test_stopped_worker_gives_the_job_back(connection, start_worker):
+    worker = start_worker()
+    connection.execute(CREATE, ["given_back", '{"wait": false, "trials": 1}'])
+    wait_until_training(connection, "given_back")
+    worker.stop()
+    assert job_status(connection, "given_back") == "waiting"
+    start_worker()
+    connection.execute("CALL sqlml.wait('given_back')")
+    assert job_status(connection, "given_back") == "succeeded"
+
+
+def test_without_a_worker_the_statement_says_so(connection):
+    started = time.monotonic()
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(CREATE, ["nobody", SHORT])
+    assert caught.value.sqlstate == "ML010"
+    assert time.monotonic() - started < 5
+    assert what_is_left(connection, "nobody") == (0, 0)
+
+
+def test_a_waiting_session_gives_up_on_a_lost_worker(connection, database, start_worker):
+    worker = start_worker()
+    session = Session(database, "lost")
+    wait_until_training(connection, "lost")
+    worker.kill()
+    error = session.join(20)
+    assert error.sqlstate == "ML011"
+    assert what_is_left(connection, "lost") == (0, 0)
