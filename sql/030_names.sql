@@ -59,7 +59,7 @@ AS $$
          ORDER BY distance, candidate
          LIMIT 1)
     SELECT CASE
-           WHEN distance <= greatest(2, length(candidate) / 3)
+           WHEN distance < length(candidate) AND distance <= greatest(2, length(candidate) / 3)
                THEN format('Did you mean "%s"?', candidate)
            WHEN cardinality(words) <= 20
                THEN 'There is: ' || array_to_string(words, ', ') || '.'

@@ -636,16 +636,17 @@ model_probability_json(PyObject *object, PyObject *arguments)
 	int			is_row;
 	int64_t		class_index;
 	Workspace	workspace;
-	double		probability;
+	double		probability = 0;
 
 	if (!PyArg_ParseTuple(arguments, "UpU:probability_json", &json, &is_row, &label))
 		return NULL;
-	class_index = get_class(self, label);
-	if (class_index < 0 || !score_json(self, json, is_row, &workspace))
+	if (!score_json(self, json, is_row, &workspace))
 		return NULL;
-	probability = sqlml_probability(self->model, workspace.scores, (uint32_t) class_index);
+	class_index = get_class(self, label);
+	if (class_index >= 0)
+		probability = sqlml_probability(self->model, workspace.scores, (uint32_t) class_index);
 	free_workspace(&workspace);
-	return PyFloat_FromDouble(probability);
+	return class_index < 0 ? NULL : PyFloat_FromDouble(probability);
 }
 
 /*

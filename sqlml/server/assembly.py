@@ -16,7 +16,7 @@ from sqlml.config import DEFAULT_PORT, DEFAULT_PROXY_PORT, LOOPBACK
 from sqlml.errors import StackError
 from sqlml.server.account import can_reach, find_server_account
 from sqlml.server.binaries import choose_binaries
-from sqlml.server.cluster import Cluster, make_reachable, read_major
+from sqlml.server.cluster import STOP_SIGNALS, Cluster, make_reachable, read_major
 from sqlml.server.ports import choose_port
 from sqlml.server.process import spawn
 from sqlml.server.record import StackFolder, StackRecord
@@ -100,9 +100,8 @@ def make_record(folder: StackFolder, request: StackRequest, cluster: Cluster) ->
 
 
 def make_postgres(cluster: Cluster) -> Child:
-    """PostgreSQL itself: a fast stop, an immediate one where that hangs."""
-    signals = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
-    return Child("postgres", cluster.start, signals)
+    """PostgreSQL itself."""
+    return Child("postgres", cluster.start, STOP_SIGNALS)
 
 
 def make_worker(folder: StackFolder, record: StackRecord) -> Child:

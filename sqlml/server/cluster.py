@@ -15,7 +15,7 @@ from sqlml.config import LOOPBACK
 from sqlml.errors import StackError
 from sqlml.server.account import Account, can_reach, give_to
 from sqlml.server.binaries import ServerBinaries, read_binaries
-from sqlml.server.process import ProcessId, find_process, spawn, stop_process
+from sqlml.server.process import ProcessId, find_process, spawn
 from sqlml.server.record import SUPERUSER, StackFolder
 
 HBA = f"""\
@@ -24,8 +24,8 @@ local all all              scram-sha-256
 host  all all {LOOPBACK}/32 scram-sha-256
 """
 SETTINGS_FILE = "sqlml.conf"
-FAST_STOP_S = 30.0
-IMMEDIATE_STOP_S = 10.0
+# A fast stop disconnects the clients; an immediate one is for where that hangs.
+STOP_SIGNALS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 5.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +123,6 @@ def find_postmaster(cluster: Path) -> ProcessId | None:
     # The file may be a dead server's and its number somebody else's by now.
     is_ours = Path(command[0].decode()).name == "postgres" and str(cluster).encode() in command
     return process if is_ours else None
-
-
-def stop_postmaster(process: ProcessId) -> bool:
-    """Stop a postmaster: fast (clients are disconnected), and at once where that hangs."""
-    return stop_process(
-        process,
-        (signal.SIGINT, FAST_STOP_S),
-        (signal.SIGQUIT, IMMEDIATE_STOP_S),
-    )
 
 
 def read_major(cluster: Path) -> int | None:

@@ -16,6 +16,7 @@ from sqlml.server.record import WORKER_ROLE
 
 # Any number of our own: two installations into one database wait for each other.
 INSTALL_LOCK = 7311001
+SQL_FOLDER = files("sqlml") / "sql"
 
 
 class ExtensionState(StrEnum):
@@ -44,14 +45,13 @@ def install(dsn: str, worker_password: str | None) -> InstallReport:
         connection.execute("SET client_min_messages = warning")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (INSTALL_LOCK,))
         for part in find_parts():
-            connection.execute(part.read_text(encoding="utf-8").encode())
+            connection.execute(part.read_bytes())
         if worker_password is not None:
             _set_worker_password(connection, worker_password)
         extension = _create_extension(connection, "sqlml")
         plpython = _create_extension(connection, "sqlml_plpython")
         if extension is not ExtensionState.INSTALLED and plpython is ExtensionState.INSTALLED:
-            only = files("sqlml") / "sql" / "plpython_only.sql"
-            connection.execute(only.read_text(encoding="utf-8").encode())
+            connection.execute((SQL_FOLDER / "plpython_only.sql").read_bytes())
         return InstallReport(
             database=connection.info.dbname,
             server_version=connection.info.server_version,
@@ -62,8 +62,7 @@ def install(dsn: str, worker_password: str | None) -> InstallReport:
 
 def find_parts() -> list[Traversable]:
     """The numbered SQL files, in their order."""
-    folder = files("sqlml") / "sql"
-    parts = [part for part in folder.iterdir() if part.name[:3].isdigit()]
+    parts = [part for part in SQL_FOLDER.iterdir() if part.name[:3].isdigit()]
     return sorted(parts, key=lambda part: part.name)
 
 
@@ -89,6 +88,8 @@ def _create_extension(connection: psycopg.Connection, name: str) -> ExtensionSta
     template = "CREATE EXTENSION {} CASCADE" if found[0] is None else "ALTER EXTENSION {} UPDATE"
     try:
         with connection.transaction():
+            if found == (None,) and name == "sqlml":
+                connection.execute((SQL_FOLDER / "drop_plpython_only.sql").read_bytes())
             connection.execute(sql.SQL(template).format(sql.Identifier(name)))
     except psycopg.errors.InsufficientPrivilege:
         return ExtensionState.NOT_PERMITTED

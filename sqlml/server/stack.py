@@ -26,7 +26,7 @@ from sqlml.server.assembly import (
     make_worker,
     prepare_folder,
 )
-from sqlml.server.cluster import find_postmaster, stop_postmaster
+from sqlml.server.cluster import STOP_SIGNALS, find_postmaster
 from sqlml.server.install import install
 from sqlml.server.process import POLL_S, find_process, is_alive, stop_process
 from sqlml.server.record import DATABASE, Phase, StackFolder, StackRecord, SupervisorNote
@@ -40,7 +40,7 @@ SUPERVISOR_SIGNALS = ((signal.SIGTERM, 90.0), (signal.SIGKILL, 5.0))
 CHILD_SIGNALS = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 WATCH_S = 0.2
 LOG_TAIL_LINES = 20
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_stack(request: StackRequest, announce: Callable[[StackRecord], None]) -> None:
@@ -48,7 +48,7 @@ def run_stack(request: StackRequest, announce: Callable[[StackRecord], None]) ->
     folder = prepare_folder(request.data_dir)
     supervisor = Supervisor()
     with folder.supervise():
-        for number in STOP_SIGNALS:
+        for number in END_SIGNALS:
             signal.signal(number, signal.default_int_handler)
         try:
             _write_note(folder, supervisor, Phase.STARTING)
@@ -60,7 +60,7 @@ def run_stack(request: StackRequest, announce: Callable[[StackRecord], None]) ->
             logger.info("stopping")
         finally:
             # No second signal may interrupt the stop that the first one asked for.
-            for number in STOP_SIGNALS:
+            for number in END_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             _write_note(folder, supervisor, Phase.STOPPING)
             supervisor.stop()
@@ -112,7 +112,7 @@ def stop_stack(data_dir: Path) -> bool:
     postmaster = find_postmaster(folder.cluster)
     if postmaster is not None:
         found = True
-        if not stop_postmaster(postmaster):
+        if not stop_process(postmaster, *STOP_SIGNALS):
             raise StackError(f"PostgreSQL (process {postmaster.pid}) does not stop")
     return found
 
@@ -173,6 +173,9 @@ def _make_database(maintenance_dsn: str) -> None:
         found = connection.execute("SELECT FROM pg_database WHERE datname = 'sqlml'").fetchone()
         if found is None:
             connection.execute("CREATE DATABASE sqlml")
+            # So that predict('churn', c) is found without its schema. Last in the path, our
+            # names hide nobody's.
+            connection.execute('ALTER DATABASE sqlml SET search_path = "$user", public, sqlml')
 
 
 def _write_note(folder: StackFolder, supervisor: Supervisor, phase: Phase) -> None:

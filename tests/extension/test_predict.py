@@ -5,6 +5,7 @@ What the functions that predict answer, and how they refuse.
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -55,7 +56,7 @@ BINARY = make_line(ProblemType.BINARY, "false", "true")
 NUMBERED = make_line(ProblemType.MULTICLASS, "1", "2", "3")
 
 
-def ask(connection: Connection, expression: str, *parameters: object) -> object:
+def ask(connection: Connection, expression: str, *parameters: object) -> Any:
     """The value of an expression."""
     row = connection.execute(f"SELECT {expression}".encode(), parameters or None).fetchone()
     assert row is not None
@@ -317,6 +318,9 @@ def test_a_replaced_model_answers_within_a_function_and_a_transaction(connection
             other.execute(f'SET search_path = "{schema}"'.encode())
             publish(other, "line", make_line(ProblemType.REGRESSION, intercept=100.0))
         assert ask(connection, "ask()") == 107
+    connection.execute("SET sqlml.cache_size = 0")
+    ask(connection, "ask()")
+    assert count_kept_models(connection) == 0
 
 
 def test_one_query_sees_one_version(connection, stack):
@@ -339,7 +343,9 @@ def test_several_models_in_one_query(connection, evaluator):
     publish(connection, "two", make_line(ProblemType.REGRESSION, intercept=100.0))
     names = "(VALUES ('one', 1), ('two', 2), ('one', 3)) AS t (model, x)"
     query = f"SELECT {evaluator}.predict(t.model, t, 0) FROM {names}"
+    connection.execute("SET sqlml.cache_size = 0")
     assert connection.execute(query.encode()).fetchall() == [(1,), (102,), (3,)]
+    assert count_kept_models(connection) == 0
 
 
 def test_parallel_workers_predict(connection):
@@ -369,7 +375,73 @@ def test_models_beyond_the_cache_size_still_predict(connection):
             assert ask(connection, f"sqlml.predict('m{number}', t, 0) {row}") == number
     calls = " + ".join(f"sqlml.predict('m{number}', t, 0)" for number in range(5))
     assert ask(connection, f"{calls} {row}") == 10
-    connection.execute("RESET sqlml.cache_size")
+    # What a query uses stays until its end, and no longer.
+    kept = "(SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'sqlml model'"
+    query = f"SELECT {calls}, {kept} AND t.x = 0) {row}"
+    assert connection.execute(query.encode()).fetchone() == (10, 5)
+    assert count_kept_models(connection) == 0
+
+
+def count_kept_models(connection: Connection) -> Any:
+    """The models that the session has in memory."""
+    return ask(connection, "count(*) FROM pg_backend_memory_contexts WHERE name = 'sqlml model'")
+
+
+def test_the_least_recently_used_models_are_forgotten(connection):
+    for number in range(4):
+        publish(connection, f"m{number}", make_line(ProblemType.REGRESSION, intercept=number))
+
+    def use(*numbers: int) -> None:
+        for number in numbers:
+            call = f"sqlml.predict('m{number}', t, 0) FROM (SELECT 0 AS x) AS t"
+            assert ask(connection, call) == number
+
+    use(0, 1, 2, 3)
+    assert count_kept_models(connection) == 4
+    used = ask(
+        connection,
+        "sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'sqlml model'",
+    )
+    connection.execute(f"SET sqlml.cache_size = '{int(str(used)) // 2048}kB'".encode())
+    use(0)
+    assert count_kept_models(connection) == 2
+    connection.execute("SET sqlml.cache_size = 0")
+    use(1)
+    assert count_kept_models(connection) == 0
+
+
+def test_models_are_forgotten_when_the_table_of_versions_goes(connection):
+    publish(connection, "line", REGRESSION)
+    assert ask(connection, "sqlml.predict('line', t, 0) FROM (SELECT 1 AS x) AS t") == 1
+    assert count_kept_models(connection) == 1
+    with connection.transaction(force_rollback=True):
+        connection.execute("ALTER TABLE sqlml.version RENAME TO other")
+        connection.execute("ALTER TABLE sqlml.other RENAME TO version")
+    publish(connection, "other", REGRESSION)
+    assert ask(connection, "sqlml.predict('other', t, 0) FROM (SELECT 1 AS x) AS t") == 1
+    assert count_kept_models(connection) == 1
+
+
+def test_rows_of_several_types_in_one_query(connection):
+    publish(connection, "line", REGRESSION)
+    connection.execute("CREATE TABLE one AS SELECT 1::float8 AS x")
+    connection.execute("CREATE TABLE two AS SELECT 'a'::text AS a, 2::numeric AS x")
+    connection.execute("""
+        CREATE FUNCTION pick(number integer) RETURNS record LANGUAGE plpgsql AS $$
+        BEGIN
+            IF number % 2 = 1 THEN RETURN (SELECT one FROM one); END IF;
+            RETURN (SELECT two FROM two);
+        END $$""")
+    query = "SELECT sqlml.predict('line', pick(number), 0) FROM generate_series(1, 4) AS number"
+    assert connection.execute(query).fetchall() == [(1,), (2,), (1,), (2,)]
+
+
+def test_several_classes_in_one_query(connection, evaluator):
+    publish(connection, "line", BINARY)
+    rows = "(VALUES (0, 'true'), (1, 'true'), (1, 'false')) AS t (x, class)"
+    query = f"SELECT {evaluator}.predict_proba('line', t, t.class) FROM {rows}"
+    positive = 1 / (1 + math.exp(-1))
+    assert connection.execute(query.encode()).fetchall() == [(0.5,), (positive,), (1 - positive,)]
 
 
 def test_memory_does_not_grow_with_rows(connection):

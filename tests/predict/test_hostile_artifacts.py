@@ -4,6 +4,7 @@ Bytes that nobody vouches for: an error or a sane model, never a crash.
 
 import random
 import struct
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -25,7 +26,7 @@ from tests.predict.models import (
 
 ROWS = training_rows(3, 0)
 TABLE = make_table(ROWS)
-SMALL = {"rounds": 2, "num_leaves": 5}
+SMALL: dict[str, Any] = {"rounds": 2, "num_leaves": 5}
 CITY = pa.table({"city": ["a", "b", "c", "d"] * 50})
 ARTIFACTS = {
     "trees": compile_model(fit_trees(ProblemType.MULTICLASS, **SMALL)).data,

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from sqlml.server.install import find_parts, install
+from sqlml.server.install import SQL_FOLDER, ExtensionState, find_parts, install
 from tests.stack import run_sqlml
 
 
@@ -61,6 +61,25 @@ def test_a_failed_installation_leaves_nothing(database):
     assert done.stderr.startswith("sqlml: ")
     assert "Traceback" not in done.stderr
     assert describe(database) == before
+
+
+def predict_language(dsn):
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(
+            "SELECT lanname FROM pg_proc JOIN pg_language ON pg_language.oid = prolang"
+            " WHERE pg_proc.oid = 'sqlml.predict(text, anyelement)'::regprocedure"
+        ).fetchone()
+
+
+def test_extension_replaces_what_plpython_stood_in_for(database):
+    if install(database, None).plpython is not ExtensionState.INSTALLED:
+        pytest.skip("this PostgreSQL has no PL/Python")
+    with psycopg.connect(database) as connection:
+        connection.execute("DROP EXTENSION sqlml")
+        connection.execute((SQL_FOLDER / "plpython_only.sql").read_bytes())
+    assert predict_language(database) == ("sql",)
+    install(database, None)
+    assert predict_language(database) == ("c",)
 
 
 def test_worker_has_no_rights_beyond_the_catalogue(stack):
