@@ -40,8 +40,8 @@ CREATE TABLE IF NOT EXISTS sqlml.job (
 );
 COMMENT ON TABLE sqlml.job IS 'requests to train a model, and how they ended';
 COMMENT ON COLUMN sqlml.job.columns IS
-    'the relation''s columns in order: name, type, kind (numeric, boolean, category, datetime) '
-    'or the reason why the column is skipped';
+    'the relation''s columns in order: name, declared type, type below a domain, kind (numeric, '
+    'boolean, category, datetime), and the reason why a column is skipped';
 CREATE INDEX IF NOT EXISTS job_unfinished ON sqlml.job (job_id)
     WHERE status IN ('waiting', 'running');
 CREATE INDEX IF NOT EXISTS job_model_id ON sqlml.job (model_id);

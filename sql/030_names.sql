@@ -67,40 +67,50 @@ AS $$
       FROM near;
 $$;
 
--- Read a model's name as regclass reads a table's: 'churn', 'sales.churn', '"My Model"'.
--- Text that is no identifier ('My Model') is the name itself.
+-- The parts of a name in SQL's syntax: 'churn', 'sales.churn', '"My Model"'. Text that is
+-- no identifier ('My Model') is one part as it stands. A pattern decides, not an exception
+-- block: predict() may run in a parallel worker, where no subtransaction can start.
+CREATE OR REPLACE FUNCTION sqlml.name_parts(name text)
+RETURNS text[]
+LANGUAGE sql STABLE STRICT
+AS $$
+    SELECT CASE WHEN name ~ format('^\s*(%1$s)(\s*\.\s*(%1$s))*\s*$',
+                '"([^"]|"")+"'
+                '|[^][\s!-/:-@\\^`{-~0-9][^][\s!-#%-/:-@\\^`{-~]*')
+           THEN parse_ident(name) ELSE ARRAY[name] END;
+$$;
+
+-- The schema, if there is one, and the name of a model.
 CREATE OR REPLACE FUNCTION sqlml.parse_name(
     model text, OUT schema_name name, OUT model_name name)
+LANGUAGE sql STABLE
+AS $$
+    SELECT CASE WHEN cardinality(parts) > 1
+                THEN array_to_string(trim_array(parts, 1), '.') END::name,
+           parts[cardinality(parts)]::name
+      FROM sqlml.name_parts(model) AS parts;
+$$;
+
+-- Raise an error where a model cannot have this name.
+CREATE OR REPLACE FUNCTION sqlml.check_name(model text)
+RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-    space text := '[ \t\n\r\f]*';
-    part text := space
-        || '("([^"]|"")+"|([A-Za-z_]|[^\x01-\x7F])([A-Za-z0-9_$]|[^\x01-\x7F])*)' || space;
-    identifiers text := '^' || part || '(\.' || part || ')*$';
-    parts text[];
+    parts text[] := sqlml.name_parts(model);
 BEGIN
     IF coalesce(model, '') = '' THEN
         PERFORM sqlml.raise('42602', 'a model must have a name');
-    END IF;
-    -- Not by catching parse_ident's error: that takes a subtransaction, which a parallel
-    -- worker cannot start.
-    parts := CASE WHEN model ~ identifiers THEN parse_ident(model) ELSE ARRAY[model] END;
-    IF cardinality(parts) > 2 THEN
+    ELSIF cardinality(parts) > 2 THEN
         PERFORM sqlml.raise('42601', format('improper model name "%s"', model),
             'A model''s name has at most two parts: schema and name.');
-    END IF;
     -- predict_<name> must fit into an identifier of 63 bytes.
-    IF octet_length(parts[cardinality(parts)]) > 55 THEN
+    ELSIF octet_length(parts[cardinality(parts)]) > 55 THEN
         PERFORM sqlml.raise('42622',
             format('model name "%s" is too long', parts[cardinality(parts)]),
             'Its function would be called predict_<name>, and PostgreSQL''s names end at 63 bytes.',
             'Use a name of at most 55 bytes.');
     END IF;
-    IF cardinality(parts) = 2 THEN
-        schema_name := parts[1];
-    END IF;
-    model_name := parts[cardinality(parts)];
 END;
 $$;
 
@@ -155,6 +165,19 @@ AS $$
      LIMIT 1;
 $$;
 
+-- What to say when there is no model of this name.
+CREATE OR REPLACE FUNCTION sqlml.missing_model(model text, OUT message text, OUT hint text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT format('model "%s" does not exist', concat_ws('.', schema_name, model_name)),
+           coalesce(
+               sqlml.did_you_mean(model_name::text, ARRAY(
+                   SELECT stored.model_name::text FROM sqlml.model AS stored
+                    ORDER BY stored.model_name)),
+               'Make it with CREATE MODEL, or list all with SHOW MODELS.')
+      FROM sqlml.parse_name(model);
+$$;
+
 -- The model of this name; an error when there is none.
 CREATE OR REPLACE FUNCTION sqlml.get_model(model text)
 RETURNS sqlml.model
@@ -162,50 +185,67 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     found sqlml.model;
-    named record;
 BEGIN
     SELECT * INTO found FROM sqlml.look_up_model(model);
     IF found.model_id IS NULL THEN
-        SELECT * INTO named FROM sqlml.parse_name(model);
-        PERFORM sqlml.raise('42704',
-            format('model "%s" does not exist', concat_ws('.', named.schema_name, named.model_name)),
-            NULL,
-            coalesce(
-                sqlml.did_you_mean(named.model_name, ARRAY(
-                    SELECT model_name::text FROM sqlml.model ORDER BY model_name)),
-                'Make it with CREATE MODEL, or list all with SHOW MODELS.'));
+        PERFORM sqlml.raise('42704', missing.message, NULL, missing.hint)
+           FROM sqlml.missing_model(model) AS missing;
     END IF;
     RETURN found;
 END;
 $$;
 
--- The version that answers for a model now.
+-- The version that answers for a model now, or the error that predict() must raise. It does
+-- not raise it itself: an error out of PL/pgSQL carries lines that tell a user nothing.
+CREATE OR REPLACE FUNCTION sqlml.look_up_version(
+    model text, OUT version_id bigint,
+    OUT sqlstate text, OUT message text, OUT detail text, OUT hint text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+DECLARE
+    found sqlml.model;
+    last_job sqlml.job;
+BEGIN
+    SELECT * INTO found FROM sqlml.look_up_model(model);
+    IF found.model_id IS NULL THEN
+        sqlstate := '42704';
+        SELECT * INTO message, hint FROM sqlml.missing_model(model);
+    ELSIF NOT sqlml.may_use(found) THEN
+        sqlstate := '42501';
+        message := format('permission denied for model "%s"', found.model_name);
+        hint := format('Its owner can GRANT EXECUTE ON FUNCTION %I.%I(anyelement).',
+            found.schema_name, 'predict_' || found.model_name);
+    ELSIF found.current_version_id IS NULL THEN
+        SELECT * INTO last_job FROM sqlml.job
+         WHERE job.model_id = found.model_id ORDER BY job_id DESC LIMIT 1;
+        sqlstate := '55000';
+        message := format('model "%s" cannot predict yet', found.model_name);
+        IF last_job.job_id IS NOT NULL THEN
+            detail := format('Its job %s is %s.', last_job.job_id, last_job.status)
+                || coalesce(' ' || last_job.error_message || '.', '');
+        END IF;
+        hint := CASE WHEN last_job.status IN ('waiting', 'running')
+            THEN format('CALL sqlml.wait(%L) waits for it.', model)
+            ELSE 'Train it again with CREATE OR REPLACE MODEL.' END;
+    ELSE
+        version_id := found.current_version_id;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION sqlml.look_up_version IS 'the version that answers for a model now';
+
+-- The same, raising.
 CREATE OR REPLACE FUNCTION sqlml.find_version(model text)
 RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
-    found sqlml.model := sqlml.get_model(model);
-    last_job sqlml.job;
+    answer record;
 BEGIN
-    IF NOT sqlml.may_use(found) THEN
-        PERFORM sqlml.raise('42501', format('permission denied for model "%s"', found.model_name),
-            NULL, format('Its owner can GRANT EXECUTE ON FUNCTION %I.%I(anyelement).',
-                found.schema_name, 'predict_' || found.model_name));
+    SELECT * INTO answer FROM sqlml.look_up_version(model);
+    IF answer.sqlstate IS NOT NULL THEN
+        PERFORM sqlml.raise(answer.sqlstate, answer.message, answer.detail, answer.hint);
     END IF;
-    IF found.current_version_id IS NULL THEN
-        SELECT * INTO last_job FROM sqlml.job
-         WHERE job.model_id = found.model_id ORDER BY job_id DESC LIMIT 1;
-        PERFORM sqlml.raise('55000',
-            format('model "%s" cannot predict yet', found.model_name),
-            CASE WHEN last_job.job_id IS NOT NULL THEN
-                format('Its job %s is %s.', last_job.job_id, last_job.status)
-                || coalesce(' ' || last_job.error_message || '.', '') END,
-            CASE WHEN last_job.status IN ('waiting', 'running')
-                 THEN format('CALL sqlml.wait(%L) waits for it.', model)
-                 ELSE 'Train it again with CREATE OR REPLACE MODEL.' END);
-    END IF;
-    RETURN found.current_version_id;
+    RETURN answer.version_id;
 END;
 $$;
-COMMENT ON FUNCTION sqlml.find_version IS 'the version that answers for a model now';

@@ -73,7 +73,8 @@ BEGIN
 END;
 $$;
 
--- The columns of a query: [{name, type, kind}] with kind null where no model can use one.
+-- The columns of a query: [{name, declared, type, kind}]: type is what lies below a domain,
+-- and kind is null where no model can use the column.
 -- PostgreSQL itself analyses the query, through a temporary view.
 CREATE OR REPLACE FUNCTION sqlml.describe_query(query text)
 RETURNS jsonb
@@ -106,7 +107,10 @@ BEGIN
        AND used.relpersistence = 't'
      LIMIT 1;
     SELECT coalesce(jsonb_agg(jsonb_build_object(
-                'name', attname, 'type', format_type(atttypid, atttypmod),
+                'name', attname, 'declared', format_type(atttypid, atttypmod),
+                'type', CASE WHEN sqlml.base_type(atttypid) = atttypid
+                             THEN format_type(atttypid, atttypmod)
+                             ELSE format_type(sqlml.base_type(atttypid), NULL) END,
                 'kind', sqlml.column_kind(atttypid)) ORDER BY attnum), '[]')
       INTO columns
       FROM pg_attribute
@@ -122,7 +126,9 @@ END;
 $$;
 
 -- A column as the extraction reads it; sqlml.extract.dataset says what each kind becomes.
-CREATE OR REPLACE FUNCTION sqlml.training_expression(name text, kind text)
+-- Datetimes become microseconds since 2000-01-01 00:00 UTC, PostgreSQL's own count. Taken
+-- from an interval, extract() gives them exactly; from a timestamp it rounds far from now.
+CREATE OR REPLACE FUNCTION sqlml.training_expression(name text, type text, kind text)
 RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -130,11 +136,11 @@ AS $$
         WHEN kind = 'numeric' THEN 'source.%1$I::pg_catalog.float8'
         WHEN kind = 'boolean' THEN 'source.%1$I::pg_catalog.bool'
         WHEN kind = 'category' THEN 'source.%1$I::pg_catalog.text'
-        -- Microseconds since 2000-01-01 00:00 UTC, PostgreSQL's own count; extract() is
-        -- exact because it gives numeric.
-        ELSE 'CASE WHEN pg_catalog.isfinite(source.%1$I) THEN'
-             ' ((extract(epoch FROM source.%1$I) - 946684800) * 1000000)::pg_catalog.int8 END'
-        END, name);
+        ELSE 'CASE WHEN pg_catalog.isfinite(source.%1$I) THEN (extract(epoch FROM'
+             ' source.%1$I::pg_catalog.%2$s - %2$s ''2000-01-01 00:00+00'')'
+             ' * 1000000)::pg_catalog.int8 END'
+        END, name,
+        CASE WHEN type LIKE '%with time zone' THEN 'timestamptz' ELSE 'timestamp' END);
 $$;
 
 -- Make the function that gives the training rows. It runs with its owner's rights, and
@@ -152,7 +158,7 @@ BEGIN
                CASE "column"->>'kind' WHEN 'numeric' THEN 'pg_catalog.float8' WHEN 'boolean' THEN 'pg_catalog.bool'
                     WHEN 'category' THEN 'pg_catalog.text' ELSE 'pg_catalog.int8' END), ', ' ORDER BY place),
            string_agg(sqlml.training_expression(
-               "column"->>'name', "column"->>'kind'), ', ' ORDER BY place)
+               "column"->>'name', "column"->>'type', "column"->>'kind'), ', ' ORDER BY place)
       INTO declared, selected
       FROM jsonb_array_elements(columns) WITH ORDINALITY AS listed ("column", place)
      WHERE "column"->>'kind' IS NOT NULL AND NOT "column" ? 'reason';

@@ -143,6 +143,9 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     signature text := format('%I.%I(anyelement)', schema_name, 'predict_' || model_name);
+    -- The evaluator in PL/Python cannot run in parallel workers.
+    safety text := (SELECT CASE proparallel WHEN 's' THEN 'SAFE' ELSE 'UNSAFE' END FROM pg_proc
+                     WHERE oid = 'sqlml.predict(text, anyelement, anycompatible)'::regprocedure);
 BEGIN
     IF to_regprocedure(signature) IS NOT NULL THEN
         PERFORM sqlml.raise('42723', format('function %s already exists', signature),
@@ -150,9 +153,9 @@ BEGIN
             'Choose another name for the model, or drop the function.');
     END IF;
     EXECUTE format(
-        'CREATE FUNCTION %I.%I(features anyelement) RETURNS %s LANGUAGE sql STABLE PARALLEL SAFE'
-        ' AS %L',
-        schema_name, 'predict_' || model_name, target_type,
+        'CREATE FUNCTION %I.%I(features anyelement) RETURNS %s LANGUAGE sql STABLE'
+        ' PARALLEL %s AS %L',
+        schema_name, 'predict_' || model_name, target_type, safety,
         format('SELECT sqlml.predict(%L, features, NULL::%s)',
             '"' || replace(schema_name, '"', '""') || '"."' || replace(model_name, '"', '""') || '"',
             target_type));
@@ -177,6 +180,7 @@ DECLARE
     target_type text;
     job sqlml.job;
 BEGIN
+    PERFORM sqlml.check_name(model);
     SELECT * INTO named FROM sqlml.parse_name(model);
     named.schema_name := coalesce(named.schema_name, current_schema());
     IF named.schema_name IS NULL THEN
@@ -199,7 +203,7 @@ BEGIN
     query := sqlml.source_query(query, relation);
     columns := sqlml.check_columns(sqlml.describe_query(query), target,
         ARRAY(SELECT jsonb_array_elements_text(options->'exclude')));
-    SELECT item->>'type' INTO target_type FROM jsonb_array_elements(columns) AS item
+    SELECT item->>'declared' INTO target_type FROM jsonb_array_elements(columns) AS item
      WHERE item->>'name' = target;
     IF to_regprocedure('sqlml.predict(text, anyelement, anycompatible)') IS NULL THEN
         PERFORM sqlml.raise('0A000', 'no evaluator of models is installed in this database', NULL,

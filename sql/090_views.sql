@@ -70,7 +70,7 @@ CREATE OR REPLACE FUNCTION sqlml.describe_model(model text)
 RETURNS TABLE ("column" text, type text, kind text, role text, reason text)
 LANGUAGE sql STABLE
 AS $$
-    SELECT item->>'name', item->>'type', item->>'kind',
+    SELECT item->>'name', item->>'declared', item->>'kind',
            CASE WHEN item->>'name' = job.target THEN 'target'
                 WHEN item->>'name' = ANY (version.columns) THEN 'feature'
                 ELSE 'unused' END,

@@ -48,25 +48,53 @@ fetch_value(SPIPlanPtr plan, Datum parameter, Datum *value)
 }
 
 /*
+ * One text of the row that a query gave, in the given memory context; NULL for NULL
+ */
+static char *
+get_text(MemoryContext context, int column)
+{
+	char	   *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+
+	return value == NULL ? NULL : MemoryContextStrdup(context, value);
+}
+
+/*
  * Find the version that answers for a model; the catalogue checks name and
- * privilege
+ * privilege. Its error is raised here, not in PL/pgSQL, whose context lines
+ * would tell a user nothing.
  */
 int64
 find_version(const char *model_name)
 {
 	static SPIPlanPtr plan = NULL;
+	MemoryContext context = CurrentMemoryContext;
 	Datum		value;
 	int64		version_id;
+	char	   *sqlstate;
+	char	   *message;
+	char	   *detail;
+	char	   *hint;
 
 	SPI_connect();
-	get_plan(&plan, "SELECT sqlml.find_version($1)", TEXTOID);
-	if (!fetch_value(plan, CStringGetTextDatum(model_name), &value))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("model \"%s\" has no version", model_name)));
-	version_id = DatumGetInt64(value);
+	get_plan(&plan,
+			 "SELECT version_id, sqlstate, message, detail, hint FROM sqlml.look_up_version($1)",
+			 TEXTOID);
+	if (fetch_value(plan, CStringGetTextDatum(model_name), &value))
+	{
+		version_id = DatumGetInt64(value);
+		SPI_finish();
+		return version_id;
+	}
+	sqlstate = get_text(context, 2);
+	message = get_text(context, 3);
+	detail = get_text(context, 4);
+	hint = get_text(context, 5);
 	SPI_finish();
-	return version_id;
+	ereport(ERROR,
+			(errcode(MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3], sqlstate[4])),
+			 errmsg("%s", message),
+			 detail ? errdetail("%s", detail) : 0,
+			 hint ? errhint("%s", hint) : 0));
 }
 
 /*

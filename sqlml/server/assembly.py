@@ -48,6 +48,11 @@ def prepare_folder(data_dir: Path) -> StackFolder:
             folder.path.mkdir(parents=True)
             # PostgreSQL's account must pass through root's folder; nobody through a user's.
             folder.path.chmod(0o700 if account is None else 0o755)
+        if folder.holds_strangers():
+            raise StackError(
+                f"the folder {folder.path} holds other files and no stack",
+                hint="Choose an empty or a new one with --data-dir.",
+            )
         folder.logs.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StackError(

@@ -108,6 +108,14 @@ class StackFolder:
         """The log of one process."""
         return self.logs / f"{name}.log"
 
+    def holds_strangers(self) -> bool:
+        """Whether the folder is somebody else's: no stack was ever made here."""
+        # Also of a stack whose record is lost, which is another trouble.
+        own = {"cluster", "cluster.new", "socket", "binaries", "log", self.lock_file.name}
+        return not self.record_file.exists() and any(
+            path.name not in own for path in self.path.iterdir()
+        )
+
     def read_record(self) -> StackRecord | None:
         """The record, or None in a folder that has none yet."""
         fields = _read_json(self.record_file)
@@ -147,7 +155,7 @@ class StackFolder:
         try:
             with self.lock_file.open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except BlockingIOError:
             return True
@@ -173,7 +181,7 @@ class StackFolder:
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         text = path.read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:
         raise StackError(

@@ -88,18 +88,18 @@ def make_tables(connection: Connection) -> None:
         connection.execute(f"CREATE TABLE {table} ({', '.join(VALUES)}, extra integer)")
     unseen = {"m mood": "unseen", "n uuid": "11111111-1111-1111-1111-111111111111"}
     rng = random.Random(0)
+    places = ", ".join(["%s"] * len(VALUES))
     for table in ("learnt", "asked"):
+        rows: list[list[str | None]] = []
         for _ in range(ROW_COUNT):
-            row: list[str | None] = [rng.choice((None, *values)) for values in VALUES.values()]
+            row = [rng.choice((None, *values)) for values in VALUES.values()]
             if table == "asked":
                 place = rng.randrange(len(row))
                 declared = list(VALUES)[place]
-                extra = unseen.get(declared)
-                if any(word in declared for word in ("text", "varchar", "parted")):
-                    extra = "ünseen"
-                row[place] = extra
-            places = ", ".join(["%s"] * len(row))
-            connection.execute(f"INSERT INTO {table} VALUES ({places})".encode(), row)
+                is_free = any(word in declared for word in ("text", "varchar", "parted"))
+                row[place] = "ünseen" if is_free else unseen.get(declared)
+            rows.append(row)
+        connection.cursor().executemany(f"INSERT INTO {table} VALUES ({places})".encode(), rows)
 
 
 def read_dataset(connection: Connection, table: str) -> tuple[pa.Table, tuple[Column, ...]]:

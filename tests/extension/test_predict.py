@@ -218,7 +218,7 @@ def test_altering_the_table_is_noticed(connection, evaluator):
         ("predict('line', '{\"x\": \"a\"}'::jsonb)", "42804", "is a string, but model", None),
         ("predict('line', '{\"x\": 1e400}'::jsonb)", "22003", "out of range for type double", None),
         ("predict('nope', t) FROM (SELECT 1 AS x) AS t", "42704", '"nope" does not exist', "line"),
-        ("predict('', t) FROM (SELECT 1 AS x) AS t", "42602", "must have a name", None),
+        ("predict('', t) FROM (SELECT 1 AS x) AS t", "42704", '"" does not exist', None),
         ("predict_proba('line', t, 'a') FROM (SELECT 1 AS x) AS t", "22023", "no class", None),
     ],
 )

@@ -124,6 +124,27 @@ def test_timestamps_do_not_depend_on_the_session(connection, read):  # noqa: F81
     assert table.column("u").to_pylist() == [micros]
 
 
+def test_timestamps_are_exact_to_the_ends_of_their_range(connection, read):  # noqa: F811
+    moments = (
+        "timestamp '294276-12-31 23:59:59.999999'",
+        "timestamptz '4713-11-24 00:00:00.000001 BC'",
+        "timestamp '294270-01-01 00:00:00.000001'",
+    )
+    # What PostgreSQL itself stores: eight bytes, microseconds since 2000.
+    stored = [
+        connection.execute(
+            f"SELECT ('x' || encode(timestamp_send({moment}),"
+            " 'hex'))::bit(64)::bigint"
+            if moment.startswith("timestamp ")
+            else f"SELECT ('x' || encode(timestamptz_send({moment}), 'hex'))::bit(64)::bigint"
+        ).fetchone()[0]
+        for moment in moments
+    ]
+    listed = ", ".join(f"{moment} AS t{number}" for number, moment in enumerate(moments))
+    row = read(f"SELECT {listed}, 1.0 AS y").table.to_pylist()[0]
+    assert [row["t0"], row["t1"], row["t2"]] == stored
+
+
 def test_the_connection_is_not_left_behind(connection, read):  # noqa: F811
     read("SELECT 1 AS x, 2 AS y")
     left = connection.execute(

@@ -253,6 +253,32 @@ def test_a_folder_that_postgres_cannot_enter_is_an_error():
         assert "hint: Choose a folder outside root's home" in done.stderr
 
 
+def test_a_folder_of_somebody_elses_is_left_alone():
+    with temporary_data_dir() as data_dir:
+        (data_dir / "thesis.tex").touch()
+        done = run_sqlml("up", "--detach", "--data-dir", str(data_dir))
+        assert done.returncode == 1
+        assert "holds other files and no stack" in done.stderr
+        assert [path.name for path in data_dir.iterdir()] == ["thesis.tex"]
+
+
+def test_a_lost_record_is_an_error_that_names_it():
+    with temporary_stack() as stack:
+        stack.down()
+        stack.folder.record_file.unlink()
+        done = stack.run("up", "--detach")
+        assert done.returncode == 1
+        assert f"the record {stack.folder.record_file} is missing" in done.stderr
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/null/stack", "/proc/stack"])
+def test_a_folder_that_cannot_be_made_is_an_error(path):
+    done = run_sqlml("up", "--detach", "--data-dir", path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("sqlml: ")
+    assert "hint: Choose another one with --data-dir." in done.stderr
+
+
 def test_a_folder_with_a_long_path_does_without_a_socket():
     with temporary_data_dir() as data_dir:
         deep = data_dir / ("long" * 25)
