@@ -57,9 +57,10 @@ _NAME_PREFIX = re.compile(r'(?:[uU]&)?"')
 _PLAIN_BODY = re.compile(r"((?:[^']++|'')*+)'")
 _ESCAPED_BODY = re.compile(r"((?:[^'\\]++|''|\\.)*+)'", re.DOTALL)
 _NAME_BODY = re.compile(r'((?:[^"]++|"")*+)"')
-# Strings that only a line break stands between are one string.
+# Strings that only a line break stands between are one string. Atomic groups instead of
+# possessive repeats of a group, which Python 3.11.2 gets wrong (see `split._INERT`).
 _CONTINUATION = re.compile(
-    r"(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+'"
+    r"(?>(?:[ \t\f\v]|--[^\n\r]*+)*)[\n\r](?>(?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*)'"
 )
 _QUOTINGS = {"u": Quoting.UNICODE}
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}

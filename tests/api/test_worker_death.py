@@ -3,6 +3,7 @@ What becomes of a job whose worker is killed, stopped or never there.
 """
 
 import time
+from functools import partial
 
 import psycopg
 import pytest
@@ -30,20 +31,23 @@ def test_killed_worker_the_next_one_takes_the_job_again(connection, database, st
     assert job_status(connection, "retaken") == "succeeded"
 
 
-def test_killed_twice_is_failed(connection, database, start_worker):
+def attempts(connection, model):
+    """How often workers have taken the model's job."""
+    return connection.execute(
+        "SELECT attempts FROM sqlml.jobs WHERE model = %s", [model]
+    ).fetchone()[0]
+
+
+def is_taken(connection, model, count):
+    """Whether the job has been taken that often."""
+    return attempts(connection, model) == count
+
+
+def test_killed_twice_is_failed(connection, start_worker):
     connection.execute(CREATE, ["twice", '{"wait": false}'])
-    for attempt in (1, 2):
+    for count in (1, 2):
         worker = start_worker()
-        wait_for(
-            lambda attempt=attempt: (
-                connection.execute(
-                    "SELECT attempts FROM sqlml.jobs WHERE model = 'twice'"
-                ).fetchone()
-                == (attempt,)
-            ),
-            20,
-            "the worker takes the job",
-        )
+        wait_for(partial(is_taken, connection, "twice", count), 20, "the worker takes the job")
         worker.kill()
         wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
     start_worker()
@@ -55,13 +59,14 @@ def test_killed_twice_is_failed(connection, database, start_worker):
 
 def test_stopped_worker_gives_the_job_back(connection, start_worker):
     worker = start_worker()
-    connection.execute(CREATE, ["given_back", '{"wait": false, "trials": 1}'])
+    connection.execute(CREATE, ["given_back", '{"wait": false}'])
     wait_until_training(connection, "given_back")
     worker.stop()
     assert job_status(connection, "given_back") == "waiting"
+    assert attempts(connection, "given_back") == 0
     start_worker()
-    connection.execute("CALL sqlml.wait('given_back')")
-    assert job_status(connection, "given_back") == "succeeded"
+    wait_until_training(connection, "given_back")
+    connection.execute("CALL sqlml.drop_model('given_back')")
 
 
 def test_without_a_worker_the_statement_says_so(connection):

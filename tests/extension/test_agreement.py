@@ -117,7 +117,8 @@ def read_dataset(connection: Connection, table: str) -> tuple[pa.Table, tuple[Co
     arrays = {}
     for column in columns:
         query = connection.execute(
-            "SELECT sqlml.training_expression(%s, %s)", (column.name, column.kind)
+            "SELECT sqlml.training_expression(%s, %s, %s)",
+            (column.name, column.type_name, column.kind),
         ).fetchone()
         assert query is not None
         rows = connection.execute(f"SELECT {query[0]} FROM {table} AS source".encode()).fetchall()

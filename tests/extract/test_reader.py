@@ -133,8 +133,7 @@ def test_timestamps_are_exact_to_the_ends_of_their_range(connection, read):  # n
     # What PostgreSQL itself stores: eight bytes, microseconds since 2000.
     stored = [
         connection.execute(
-            f"SELECT ('x' || encode(timestamp_send({moment}),"
-            " 'hex'))::bit(64)::bigint"
+            f"SELECT ('x' || encode(timestamp_send({moment}), 'hex'))::bit(64)::bigint"
             if moment.startswith("timestamp ")
             else f"SELECT ('x' || encode(timestamptz_send({moment}), 'hex'))::bit(64)::bigint"
         ).fetchone()[0]
