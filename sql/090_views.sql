@@ -32,7 +32,7 @@ SELECT job.schema_name AS schema, job.model_name AS model, job.job_id, version.n
        trial.number AS trial, trial.estimator, trial.score, trial.score_sd, trial.fit_time_s,
        trial.state, trial.hyperparameters, trial.error
   FROM sqlml.trial
-  JOIN sqlml.job USING (job_id)
+  JOIN sqlml.job ON job.job_id = trial.job_id AND job.model_id IS NOT NULL
   LEFT JOIN sqlml.version ON version.job_id = job.job_id;
 COMMENT ON VIEW sqlml.trials IS 'what the searches tried: the leaderboard, to be ordered by score';
 

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -31,9 +33,18 @@ TABLES = {
 
 
 def find_data_folder() -> Path:
-    """The folder of the data files; skips the test where there is none."""
+    """The folder of the data files; `FileNotFoundError` where there is none."""
     default = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("SQLML_TEST_DATA", default))
     if not (folder / "manifest.json").exists():
-        pytest.skip(f"no test data in {folder}; SQLML_TEST_DATA names the folder")
+        raise FileNotFoundError(f"no test data in {folder}; SQLML_TEST_DATA names the folder")
     return folder
+
+
+def read_part(name: str, part: str) -> pa.Table:
+    """Read the part `train` or `test` of a table; skips the test where there is no data."""
+    try:
+        folder = find_data_folder()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    return pq.read_table(folder / f"{name}.{part}.parquet")

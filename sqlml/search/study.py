@@ -32,6 +32,8 @@ in fits of a fold."""
 LAST_WORDS_S = 0.3
 MIN_SLOT_SHARE = 0.3
 """A trial starts only with this share of the time that the best one took."""
+MAX_LATE_TRIALS = 3
+"""So many trials in a row without time to be finished end the search."""
 MAX_LINEAR_SHARE = 0.2
 """A linear trial takes at most this share of the time left: trees need it more."""
 MAX_TRIALS = 1000
@@ -107,9 +109,14 @@ class Study:
             return
         rate = self._probe() if EstimatorName.LIGHTGBM in estimators else USUAL_RATE
         sampler = Sampler(plan, estimators, self._bench.metric.direction, rate)
+        late = 0
         while len(self.evaluations) <= (plan.trials or MAX_TRIALS) and self._has_time():
             trial, choice = sampler.ask()
-            sampler.tell(trial, self._try(choice).result)
+            evaluation = self._try(choice)
+            sampler.tell(trial, evaluation.result)
+            late = late + 1 if evaluation.is_out_of_time else 0
+            if late == MAX_LATE_TRIALS:
+                break
 
     def _try(self, choice: Choice) -> Evaluation:
         """Run one trial and report it."""

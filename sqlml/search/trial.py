@@ -30,6 +30,8 @@ class Evaluation:
     """Seconds that one fold took."""
     fit: Fit | None = None
     """The fit of the first fold; kept for the best trial only."""
+    is_out_of_time: bool = False
+    """Whether there was no time left to cross-validate the choice."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class _Run:
     scores: list[float] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
     first: Fit | None = None
+    is_out_of_time: bool = False
 
 
 def run_trial(
@@ -57,7 +60,7 @@ def run_trial(
     try:
         _cross_validate(bench, folds, choice, until, best, run)
     except OutOfTime as reason:
-        run.state, run.error = TrialState.FAIL, str(reason)
+        run.state, run.error, run.is_out_of_time = TrialState.FAIL, str(reason), True
     except Exception as reason:
         run.state, run.error = TrialState.FAIL, f"{type(reason).__name__}: {reason}"
     score, score_sd = _mean_and_deviation([each for each in run.scores if not np.isnan(each)])
@@ -80,6 +83,7 @@ def run_trial(
         rounds=float(np.mean(run.rounds)) if run.rounds else None,
         fold_time_s=took_s / max(len(run.scores), 1),
         fit=run.first,
+        is_out_of_time=run.is_out_of_time,
     )
 
 

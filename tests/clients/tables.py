@@ -7,10 +7,9 @@ import io
 import psycopg
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 from psycopg import sql
 
-from tests.data import TABLES, find_data_folder
+from tests.data import TABLES, read_part
 
 SQL_TYPES = {
     pa.int64(): "bigint",
@@ -24,8 +23,7 @@ def load_table(connection: psycopg.Connection, name: str) -> None:
     """Create `<name>_train` and `<name>_test` from the data files."""
     assert name in TABLES
     for part in ("train", "test"):
-        table = pa.parquet.read_table(find_data_folder() / f"{name}.{part}.parquet")
-        _copy(connection, f"{name}_{part}", table)
+        _copy(connection, f"{name}_{part}", read_part(name, part))
 
 
 def _copy(connection: psycopg.Connection, name: str, table: pa.Table) -> None:

@@ -2,22 +2,17 @@
 Datasets for tests: from the real tables, or from Python values.
 """
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-import pytest
 
 from sqlml.enums import ColumnKind
 from sqlml.extract.dataset import Column, Dataset
 from sqlml.search.calendar import DAYS_1970_TO_2000, MICROS_PER_DAY
+from tests.data import TABLES, read_part
 
-REPOSITORY = Path(__file__).parents[2]
 TYPE_NAMES = {
     ColumnKind.NUMERIC: "double precision",
     ColumnKind.BOOLEAN: "boolean",
@@ -26,24 +21,9 @@ TYPE_NAMES = {
 }
 
 
-def data_folder() -> Path:
-    """Find the folder of the real tables, or skip the test."""
-    folder = Path(os.environ.get("SQLML_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not (folder / "manifest.json").exists():
-        pytest.skip("the real tables are not there: set SQLML_TEST_DATA to their folder")
-    return folder
-
-
-def targets() -> dict[str, str]:
-    """Read the target of each real table."""
-    manifest = json.loads((data_folder() / "manifest.json").read_text())
-    return {entry["name"]: entry["target"] for entry in manifest}
-
-
 def read_table(name: str, part: str = "train") -> Dataset:
     """Read a part of a real table as a dataset."""
-    table = pq.read_table(data_folder() / f"{name}.{part}.parquet")
-    return make_dataset(table, targets()[name])
+    return make_dataset(read_part(name, part), TABLES[name].target)
 
 
 def dataset_of(target: str, **columns: Any) -> Dataset:

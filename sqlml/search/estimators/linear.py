@@ -23,6 +23,8 @@ from sqlml.search.leaderboard import Hyperparameters
 MAX_CELLS = 5_000_000
 """Design values in one fit; of larger tables it takes a random part of the rows."""
 CELLS_PER_SECOND = 5_000_000
+FREE_CELLS = 250_000
+"""So many take about 50 ms: not worth an estimate, which would be a careful one."""
 MIN_ROWS = 500
 ROUNDS_PER_STEP = 25
 MAX_STEPS = 8
@@ -79,7 +81,8 @@ class Linear:
     def _affordable_rows(self, design: Design, order: Order) -> I64:
         """Choose the rows to fit on, at random where there are too many for the time."""
         rows = np.arange(len(self._sample.target)) if order.train is None else order.train
-        cells = min(MAX_CELLS, CELLS_PER_SECOND * max(order.left_s, 0.0))
+        affordable = max(FREE_CELLS, CELLS_PER_SECOND * order.left_s) if order.left_s > 0 else 0
+        cells = min(MAX_CELLS, affordable)
         limit = int(cells / max(design.width, 1) / self._sample.output_count)
         if rows.size <= limit:
             return rows
