@@ -6,6 +6,5 @@ mkdir -p build/bench
 shopt -s nullglob
 for program in benchmarks/*.py; do
     name=$(basename "$program" .py)
-    [[ $name == _* ]] && continue
     .venv/bin/python "$program" --json "build/bench/$name.json"
 done

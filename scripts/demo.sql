@@ -8,7 +8,7 @@ CREATE OR REPLACE MODEL tumour PREDICT diagnosis FROM breast_cancer WITH (time_l
 \echo
 SELECT trial, estimator, round(score::numeric, 4) AS score, round(fit_time_s::numeric, 2) AS fit_time_s
   FROM sqlml.trials
- WHERE model = 'tumour' AND state = 'complete'
+ WHERE model = 'tumour'
  ORDER BY score DESC NULLS LAST LIMIT 5;
 
 \echo

@@ -6,6 +6,7 @@ read from a database, since the table `sqlml.option` is where they are defined.
 """
 
 import inspect
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,14 @@ from psycopg.rows import namedtuple_row
 from sqlml import errors
 from sqlml.server.record import StackFolder
 
-DOCS = Path(__file__).parents[1] / "docs"
+REPOSITORY = Path(__file__).parents[1]
+DOCS = REPOSITORY / "docs"
+SQL_ERROR = re.compile(
+    r"(?:sqlml\.raise\(|sqlstate := )'(\w{5})'[,;]\s+(?:message := )?(?:format\()?'((?:[^']|'')+)'"
+)
+# Conditions that psycopg knows by another name than the server's sources do.
+OTHER_NAMES = {"DATETIME_VALUE_OUT_OF_RANGE": "DATETIME_FIELD_OVERFLOW"}
+C_ERROR = re.compile(r'errcode\(ERRCODE_(\w+)\),\s*errmsg\("((?:[^"\\]|\\.)+)"')
 MARK = "<!-- Made by `make docs`. Do not edit. -->"
 
 
@@ -44,8 +52,30 @@ def make_errors_page() -> str:
             "|---|---|---|",
             *rows,
             "",
+            "## Raised by the SQL API and by predict()",
+            "",
+            "`%s` stands for a name or a value.",
+            "",
+            "| SQLSTATE | Message |",
+            "|---|---|",
+            *[f"| `{sqlstate}` | {message} |" for sqlstate, message in find_messages()],
+            "",
         ]
     )
+
+
+def find_messages() -> list[tuple[str, str]]:
+    """The errors that SQL and C raise: SQLSTATE and message, where both are literal."""
+    found: set[tuple[str, str]] = set()
+    for path in (REPOSITORY / "sql").glob("*.sql"):
+        for sqlstate, message in SQL_ERROR.findall(path.read_text(encoding="utf-8")):
+            found.add((sqlstate, message.replace("''", "'")))
+    for path in (REPOSITORY / "pg_extension" / "src").glob("*.c"):
+        for condition, message in C_ERROR.findall(path.read_text(encoding="utf-8")):
+            name = OTHER_NAMES.get(condition, condition).title().replace("_", "")
+            found.add((getattr(psycopg.errors, name).sqlstate, message.replace('\\"', '"')))
+    # A C string that goes on after a macro is not the whole message.
+    return sorted(error for error in found if not error[1].endswith(" "))
 
 
 def make_options_page(dsn: str) -> str:

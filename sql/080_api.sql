@@ -264,7 +264,12 @@ BEGIN
     IF job.job_id IS NULL THEN
         RETURN;
     END IF;
-    IF coalesce(atomic, sqlml.is_atomic()) THEN
+    atomic := coalesce(atomic, sqlml.is_atomic());
+    IF (atomic OR NOT (job.options->>'wait')::boolean) AND NOT sqlml.is_held(0) THEN
+        RAISE WARNING 'no worker is running'
+            USING HINT = 'The job waits until one is started with "sqlml worker".';
+    END IF;
+    IF atomic THEN
         RAISE NOTICE 'training of model "%" starts when this transaction commits', job.model_name
             USING HINT = format('CALL sqlml.wait(%L) waits for it.', model);
     ELSIF NOT (job.options->>'wait')::boolean THEN

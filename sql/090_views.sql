@@ -29,7 +29,10 @@ COMMENT ON VIEW sqlml.models IS 'models that you may use, with their current ver
 
 CREATE OR REPLACE VIEW sqlml.trials WITH (security_invoker = true) AS
 SELECT job.schema_name AS schema, job.model_name AS model, job.job_id, version.number AS version,
-       trial.number AS trial, trial.estimator, trial.score, trial.score_sd, trial.fit_time_s,
+       trial.number AS trial, trial.estimator,
+       -- A pruned trial's score is of its first fold; among the others it would mislead.
+       CASE trial.state WHEN 'complete' THEN trial.score END AS score,
+       CASE trial.state WHEN 'complete' THEN trial.score_sd END AS score_sd, trial.fit_time_s,
        trial.state, trial.hyperparameters, trial.error
   FROM sqlml.trial
   JOIN sqlml.job ON job.job_id = trial.job_id AND job.model_id IS NOT NULL

@@ -17,6 +17,9 @@ from dataclasses import asdict
 from sqlml.job.queue import Job
 
 READY = b"ready\n"
+THREADS = 1
+"""Threads of one job. Two were no faster where measured (docs/benchmarks.md), much slower
+beside other work, and the model would depend on the machine."""
 
 
 class Child:
@@ -31,8 +34,7 @@ class Child:
                 **os.environ,
                 # Not an argument: everybody may read the arguments of a process.
                 "SQLML_RUNNER_DSN": dsn,
-                # OpenMP's idle threads would spin on the processors that others need.
-                "OMP_WAIT_POLICY": "PASSIVE",
+                "OMP_NUM_THREADS": str(THREADS),
             },
         )
         assert self._process.stdin is not None

@@ -28,7 +28,7 @@ from sqlml.errors import ArtifactDisagrees, SqlmlError, TrainingFailed
 from sqlml.extract.dataset import Dataset
 from sqlml.extract.reader import read_dataset
 from sqlml.extract.source import Source, parse_columns
-from sqlml.job.child import READY
+from sqlml.job.child import READY, THREADS
 from sqlml.job.queue import Job, JobLog, Queue, make_application_name
 from sqlml.log import start_logging
 from sqlml.predict.scorer import Scorer
@@ -136,7 +136,7 @@ def make_plan(assignment: Assignment) -> Plan:
         seed=int(options["seed"]),
         folds=_get_int(options, "folds"),
         estimators=tuple(EstimatorName(name) for name in estimators) if estimators else None,
-        threads=len(os.sched_getaffinity(0)),
+        threads=THREADS,
         hyperparameters={
             name: int(options[name]) if name.startswith("num_") else float(options[name])
             for name in ("num_trees", "num_leaves", "learning_rate")

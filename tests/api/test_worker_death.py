@@ -78,6 +78,15 @@ def test_without_a_worker_the_statement_says_so(connection):
     assert what_is_left(connection, "nobody") == (0, 0)
 
 
+def test_without_a_worker_a_queued_job_comes_with_a_warning(connection):
+    said = []
+    connection.add_notice_handler(lambda notice: said.append((notice.severity, notice.sqlstate)))
+    connection.execute(CREATE, ["queued", '{"wait": false}'])
+    assert [severity for severity, _ in said] == ["WARNING", "NOTICE"]
+    assert job_status(connection, "queued") == "waiting"
+    connection.execute("CALL sqlml.drop_model('queued')")
+
+
 def test_a_waiting_session_gives_up_on_a_lost_worker(connection, database, start_worker):
     worker = start_worker()
     session = Session(database, "lost")
