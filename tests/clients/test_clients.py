@@ -53,6 +53,7 @@ def test_psql(proxy_dsn):
         f"""
         CREATE MODEL psql_made PREDICT kind FROM flowers {QUICK};
         SELECT count(*) FILTER (WHERE predict_psql_made(f) = kind) > 180 AS good FROM flowers f;
+        SELECT kind, predict('psql_made', f) FROM flowers f ORDER BY 2 DESC LIMIT 1;
         SHOW MODELS;
         SHOW MODEL psql_made;
         DESCRIBE MODEL psql_made;
