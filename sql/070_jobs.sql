@@ -87,6 +87,19 @@ BEGIN
 END;
 $$;
 
+-- What a session that waits for a job says when nobody works on it; NULL while somebody does.
+-- A waiting job needs any worker, a running one needs its own.
+CREATE OR REPLACE FUNCTION sqlml.missing_worker(job sqlml.job)
+RETURNS text
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT CASE
+           WHEN sqlml.is_held(CASE (job).status WHEN 'running' THEN (job).job_id ELSE 0 END)
+               THEN NULL
+           WHEN (job).status = 'running' THEN 'the worker died while it trained the model'
+           ELSE 'no worker is running' END;
+$$;
+
 -- Wait for a job, raise its progress as notices and its failure as an error. A cancel
 -- request aborts the job. A model that never had a version is dropped with a failed job.
 CREATE OR REPLACE PROCEDURE sqlml.follow_job(job_id integer)
@@ -97,54 +110,62 @@ DECLARE
     news sqlml.event;
     last_event integer := 0;
     alone_since timestamptz;
-    cancelled text;
     problem text;
+    cancelled text;
+    is_over boolean := false;
 BEGIN
-    LOOP
+    -- A cancel request can be caught inside a block with an exception clause only, and COMMIT
+    -- can stand outside of one only. So we commit seldom: a request that arrives in between
+    -- ends the statement without ending the job.
+    WHILE NOT is_over LOOP
         BEGIN
-            SELECT * INTO followed FROM sqlml.job WHERE job.job_id = follow_job.job_id;
-            FOR news IN SELECT * FROM sqlml.event
-                          WHERE event.job_id = follow_job.job_id AND number > last_event
-                          ORDER BY number
-            LOOP
-                RAISE NOTICE '%', news.message;
-                last_event := news.number;
+            FOR poll IN 1 .. 50 LOOP
+                SELECT * INTO followed FROM sqlml.job WHERE job.job_id = follow_job.job_id;
+                FOR news IN SELECT * FROM sqlml.event
+                              WHERE event.job_id = follow_job.job_id AND number > last_event
+                              ORDER BY number
+                LOOP
+                    RAISE NOTICE '%', news.message;
+                    last_event := news.number;
+                END LOOP;
+                is_over := followed.job_id IS NULL
+                    OR followed.status NOT IN ('waiting', 'running');
+                EXIT WHEN is_over;
+                problem := sqlml.missing_worker(followed);
+                alone_since := CASE WHEN problem IS NOT NULL
+                    THEN coalesce(alone_since, clock_timestamp()) END;
+                is_over := clock_timestamp() > alone_since + interval '10 s';
+                EXIT WHEN is_over;
+                PERFORM pg_sleep(0.1);
             END LOOP;
-            EXIT WHEN followed.job_id IS NULL
-                   OR followed.status NOT IN ('waiting', 'running');
-            -- A waiting job needs any worker, a running one needs its own.
-            IF sqlml.is_held(CASE followed.status WHEN 'running' THEN follow_job.job_id ELSE 0 END)
-            THEN
-                alone_since := NULL;
-            ELSE
-                alone_since := coalesce(alone_since, clock_timestamp());
-                IF clock_timestamp() > alone_since + interval '10 s' THEN
-                    problem := CASE followed.status WHEN 'running'
-                        THEN 'the worker died while it trained the model'
-                        ELSE 'no worker is running' END;
-                    EXIT;
-                END IF;
-            END IF;
-            PERFORM pg_sleep(0.1);
         EXCEPTION WHEN query_canceled THEN
             cancelled := SQLERRM;
+            is_over := true;
         END;
-        EXIT WHEN cancelled IS NOT NULL;
+        is_over := coalesce(is_over, false);
         COMMIT;
     END LOOP;
 
-    IF cancelled IS NOT NULL OR problem IS NOT NULL THEN
-        PERFORM sqlml.abort_job(follow_job.job_id);
+    -- Whoever cancels again while we clean up gets the same end.
+    is_over := coalesce(followed.status = 'succeeded', false);
+    WHILE NOT is_over LOOP
+        BEGIN
+            SELECT * INTO followed FROM sqlml.job WHERE job.job_id = follow_job.job_id;
+            PERFORM sqlml.abort_job(follow_job.job_id);
+            PERFORM sqlml.discard_model(followed.model_id);
+            is_over := true;
+        EXCEPTION WHEN query_canceled THEN
+            NULL;
+        END;
         COMMIT;
-    END IF;
-    IF followed.job_id IS NULL OR followed.status <> 'succeeded' THEN
-        PERFORM sqlml.discard_model(followed.model_id);
-        COMMIT;
-    END IF;
-    IF cancelled IS NOT NULL THEN
+    END LOOP;
+    IF followed.status = 'succeeded' THEN
+        -- Also where a cancel request came too late.
+        RETURN;
+    ELSIF cancelled IS NOT NULL THEN
         PERFORM sqlml.raise('57014', cancelled,
             format('Training of model "%s" was aborted.', followed.model_name));
-    ELSIF problem IS NOT NULL THEN
+    ELSIF followed.status IN ('waiting', 'running') THEN
         PERFORM sqlml.raise(CASE followed.status WHEN 'running' THEN 'ML011' ELSE 'ML010' END,
             problem, NULL, 'Start one with "sqlml worker" and try again.');
     END IF;

@@ -16,6 +16,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     function regprocedure;
+    dependents text;
 BEGIN
     PERFORM sqlml.lock_name(model.schema_name, model.model_name);
     -- Another session may have removed it while we waited for the lock.
@@ -26,7 +27,15 @@ BEGIN
       WHERE job.model_id = model.model_id AND status IN ('waiting', 'running');
     function := sqlml.predict_function(model);
     IF function IS NOT NULL THEN
-        EXECUTE format('DROP FUNCTION %s', function);
+        BEGIN
+            EXECUTE format('DROP FUNCTION %s', function);
+        EXCEPTION WHEN dependent_objects_still_exist THEN
+            GET STACKED DIAGNOSTICS dependents = PG_EXCEPTION_DETAIL;
+            PERFORM sqlml.raise('2BP01',
+                format('cannot drop model "%s" because other objects depend on it',
+                    model.model_name),
+                dependents, 'Drop those first.');
+        END;
     END IF;
     FOR function IN
         SELECT to_regprocedure(format('sqlml_training.job_%s()', job_id)) FROM sqlml.job

@@ -46,6 +46,10 @@ class Session:
         except psycopg.Error as error:
             self.error = error
 
+    def is_running(self):
+        """Whether the statement still runs."""
+        return self._thread.is_alive()
+
     def join(self, seconds=30):
         """Wait for the statement's end."""
         self._thread.join(seconds)

@@ -56,6 +56,17 @@ def test_cancel_ends_the_child_and_leaves_no_model(connection, database, module_
     assert what_is_left(connection, "cancelled") == (0, 0)
 
 
+def test_an_impatient_user_cancels_again_and_again(connection, database, module_worker):
+    session = Session(database, "impatient")
+    wait_until_training(connection, "impatient")
+    end = time.monotonic() + 5
+    while session.is_running() and time.monotonic() < end:
+        session.connection.cancel_safe()
+    assert session.join(5).sqlstate == "57014"
+    wait_for(lambda: job_status(connection, "impatient") == "aborted", 5, "the job is aborted")
+    assert what_is_left(connection, "impatient") == (0, 0)
+
+
 def test_statement_timeout_is_a_cancel(connection, module_worker):
     connection.execute("SET statement_timeout = '1500ms'")
     with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"):
@@ -170,6 +181,18 @@ def test_drop_removes_everything(connection, module_worker):
         connection.execute("CALL sqlml.drop_model('short_lived')")
     assert caught.value.sqlstate == "42704"
     connection.execute("CALL sqlml.drop_model('short_lived', if_exists => true)")
+
+
+def test_a_model_that_a_view_uses_is_not_dropped(connection, module_worker):
+    connection.execute(CREATE, ["viewed", SHORT])
+    connection.execute("CREATE VIEW scored AS SELECT predict_viewed(c) AS p FROM customers c")
+    with pytest.raises(psycopg.Error, match='cannot drop model "viewed"') as caught:
+        connection.execute("CALL sqlml.drop_model('viewed')")
+    assert caught.value.sqlstate == "2BP01"
+    assert "view scored depends on" in caught.value.diag.message_detail
+    assert connection.execute("SELECT count(p) FROM scored").fetchone() == (300,)
+    connection.execute("DROP VIEW scored")
+    connection.execute("CALL sqlml.drop_model('viewed')")
 
 
 def test_if_not_exists_skips(connection, module_worker):
