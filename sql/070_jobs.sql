@@ -134,7 +134,7 @@ BEGIN
                 problem := sqlml.missing_worker(followed);
                 alone_since := CASE WHEN problem IS NOT NULL
                     THEN coalesce(alone_since, clock_timestamp()) END;
-                is_over := clock_timestamp() > alone_since + interval '10 s';
+                is_over := coalesce(clock_timestamp() > alone_since + interval '10 s', false);
                 EXIT WHEN is_over;
                 PERFORM pg_sleep(0.1);
             END LOOP;
@@ -142,7 +142,6 @@ BEGIN
             cancelled := SQLERRM;
             is_over := true;
         END;
-        is_over := coalesce(is_over, false);
         COMMIT;
     END LOOP;
 

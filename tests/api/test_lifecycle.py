@@ -183,6 +183,22 @@ def test_drop_removes_everything(connection, module_worker):
     connection.execute("CALL sqlml.drop_model('short_lived', if_exists => true)")
 
 
+def test_trials_show_full_scores_of_living_models_only(connection, module_worker):
+    connection.execute(CREATE, ["ranked", SHORT])
+    # What a pruned trial leaves: the score of its first fold.
+    connection.execute(
+        "INSERT INTO sqlml.trial (job_id, number, estimator, hyperparameters, score, state)"
+        " SELECT max(job_id), 999, 'linear', '{}', 0.999, 'pruned' FROM sqlml.job"
+    )
+    shown = "SELECT trial, score FROM sqlml.trials WHERE model = 'ranked'"
+    scores = dict(connection.execute(shown).fetchall())
+    assert scores.pop(999) is None
+    assert scores[0] == 0.5
+    assert None not in scores.values()
+    connection.execute("CALL sqlml.drop_model('ranked')")
+    assert connection.execute(shown).fetchall() == []
+
+
 def test_a_model_that_a_view_uses_is_not_dropped(connection, module_worker):
     connection.execute(CREATE, ["viewed", SHORT])
     connection.execute("CREATE VIEW scored AS SELECT predict_viewed(c) AS p FROM customers c")

@@ -14,6 +14,7 @@ import pytest
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.extract.dataset import Column
+from sqlml.extract.reader import ARROW_TYPES
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
 from sqlml.search.features import learn_features
@@ -21,7 +22,6 @@ from sqlml.search.fitted import FittedModel
 from sqlml.server.install import install
 from tests.extension.conftest import EVALUATORS, Connection, connect, publish, require_evaluator
 from tests.predict.models import (
-    ARROW_TYPES,
     draw_linear,
     fit_trees,
     make_classes,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
+from sqlml.extract.reader import ARROW_TYPES
 from sqlml.search.features import encode, learn_features
 from sqlml.search.fitted import (
     CodeTerm,
@@ -27,12 +28,6 @@ from sqlml.search.fitted import (
     TreePart,
 )
 
-ARROW_TYPES = {
-    ColumnKind.NUMERIC: pa.float64(),
-    ColumnKind.BOOLEAN: pa.bool_(),
-    ColumnKind.CATEGORY: pa.string(),
-    ColumnKind.DATETIME: pa.int64(),
-}
 COLUMNS = (
     Column("amount", "double precision", ColumnKind.NUMERIC),
     Column("größe", "integer", ColumnKind.NUMERIC),
