@@ -129,6 +129,27 @@ is_next_section(const Reader *reader, uint32_t kind)
 	return read_u32(&ahead) == kind;
 }
 
+/*
+ * Read what turns features into raw scores
+ */
+static void
+read_part(Reader *reader)
+{
+	SqlmlModel *model = reader->model;
+	bool		is_trees = is_next_section(reader, SECTION_TREES);
+	Reader		section = open_section(reader, is_trees ? SECTION_TREES : SECTION_LINEAR);
+
+	model->parts = reader_allocate(reader, 1, sizeof(SqlmlPart));
+	if (has_failed(reader))
+		return;
+	model->part_count = 1;
+	if (is_trees)
+		read_trees(&section, &model->parts[0]);
+	else
+		read_linear(&section, &model->parts[0]);
+	close_section(reader, &section);
+}
+
 SqlmlModel *
 sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, SqlmlError *error)
 {
@@ -147,10 +168,7 @@ sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, S
 	read_section(&reader, SECTION_MODEL, read_model);
 	read_section(&reader, SECTION_COLUMNS, read_columns);
 	read_section(&reader, SECTION_FEATURES, read_features);
-	if (is_next_section(&reader, SECTION_TREES))
-		read_section(&reader, SECTION_TREES, read_trees);
-	else
-		read_section(&reader, SECTION_LINEAR, read_linear);
+	read_part(&reader);
 	if (reader.offset != size)
 		fail(&reader, SQLML_DAMAGED, "artifact has bytes that belong to nothing");
 	if (has_failed(&reader))
@@ -161,13 +179,44 @@ sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, S
 	return model;
 }
 
-void
-sqlml_score(const SqlmlModel *model, double *features, double *scores)
+/* Room to begin the doubles at a cache line */
+#define ALIGNMENT 64
+
+size_t
+sqlml_workspace_size(const SqlmlModel *model)
 {
-	if (model->tree_count > 0)
-		score_trees(model, features, scores);
+	return sizeof(SqlmlWorkspace) + ALIGNMENT + sizeof(double) * model->feature_count;
+}
+
+SqlmlWorkspace *
+sqlml_make_workspace(const SqlmlModel *model, void *memory)
+{
+	SqlmlWorkspace *workspace = memory;
+	uintptr_t	end = (uintptr_t) (workspace + 1);
+
+	(void) model;
+	workspace->features = (double *) ((end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+	return workspace;
+}
+
+void
+sqlml_score(const SqlmlModel *model, const SqlmlValue *values, SqlmlWorkspace *workspace,
+			double *scores)
+{
+	const SqlmlPart *part = &model->parts[0];
+
+	encode_row(model, values, workspace);
+	if (part->tree_count > 0)
+		score_trees(model, part, workspace->features, scores);
 	else
-		score_linear(model, features, scores);
+		score_linear(model, part, workspace->features, scores);
+}
+
+double
+sqlml_value(const SqlmlModel *model, const double *scores)
+{
+	(void) model;
+	return scores[0];
 }
 
 uint32_t

@@ -75,13 +75,13 @@ encode_feature(const SqlmlFeature *feature, const SqlmlValue *value)
 }
 
 void
-sqlml_encode(const SqlmlModel *model, const SqlmlValue *values, double *features)
+encode_row(const SqlmlModel *model, const SqlmlValue *values, SqlmlWorkspace *workspace)
 {
 	for (uint32_t i = 0; i < model->feature_count; i++)
 	{
 		const SqlmlFeature *feature = &model->features[i];
 
-		features[i] = encode_feature(feature, &values[feature->column]);
+		workspace->features[i] = encode_feature(feature, &values[feature->column]);
 	}
 }
 

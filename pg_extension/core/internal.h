@@ -93,6 +93,21 @@ typedef struct SqlmlTerm
 	double	   *missing_weights;
 } SqlmlTerm;
 
+/* Trees, or where there are none, linear terms */
+typedef struct SqlmlPart
+{
+	uint32_t	tree_count;
+	SqlmlTree  *trees;
+	double	   *intercepts;
+	uint32_t	term_count;
+	SqlmlTerm  *terms;
+} SqlmlPart;
+
+struct SqlmlWorkspace
+{
+	double	   *features;		/* feature_count of them */
+};
+
 /*
  * A cursor over bytes. After the first failure every read gives zero, so that
  * callers check once a stage instead of once a read.
@@ -137,10 +152,14 @@ extern double datetime_part(SqlmlOp op, int64_t micros);
 
 /* features.c, trees.c, linear.c */
 extern void read_features(Reader *reader);
-extern void read_trees(Reader *reader);
-extern void score_trees(const SqlmlModel *model, double *features, double *scores);
-extern void read_linear(Reader *reader);
-extern void score_linear(const SqlmlModel *model, const double *features, double *scores);
+extern void encode_row(const SqlmlModel *model, const SqlmlValue *values,
+					   SqlmlWorkspace *workspace);
+extern void read_trees(Reader *reader, SqlmlPart *part);
+extern void score_trees(const SqlmlModel *model, const SqlmlPart *part, double *features,
+						double *scores);
+extern void read_linear(Reader *reader, SqlmlPart *part);
+extern void score_linear(const SqlmlModel *model, const SqlmlPart *part,
+						 const double *features, double *scores);
 
 #pragma GCC visibility pop
 

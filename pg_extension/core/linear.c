@@ -69,18 +69,18 @@ read_term(Reader *reader, SqlmlTerm *term)
 }
 
 void
-read_linear(Reader *reader)
+read_linear(Reader *reader, SqlmlPart *part)
 {
-	SqlmlModel *model = reader->model;
+	uint32_t	output_count = reader->model->output_count;
 
-	model->term_count = read_count(reader, TERM_SIZE_MIN);
-	model->intercepts = reader_allocate(reader, model->output_count, sizeof(double));
-	model->terms = reader_allocate(reader, model->term_count, sizeof(SqlmlTerm));
+	part->term_count = read_count(reader, TERM_SIZE_MIN);
+	part->intercepts = reader_allocate(reader, output_count, sizeof(double));
+	part->terms = reader_allocate(reader, part->term_count, sizeof(SqlmlTerm));
 	if (has_failed(reader))
 		return;
-	read_doubles(reader, model->intercepts, model->output_count);
-	for (uint32_t i = 0; i < model->term_count && !has_failed(reader); i++)
-		read_term(reader, &model->terms[i]);
+	read_doubles(reader, part->intercepts, output_count);
+	for (uint32_t i = 0; i < part->term_count && !has_failed(reader); i++)
+		read_term(reader, &part->terms[i]);
 }
 
 static void
@@ -112,10 +112,11 @@ add_term(const SqlmlTerm *term, double value, uint32_t output_count, double *sco
 }
 
 void
-score_linear(const SqlmlModel *model, const double *features, double *scores)
+score_linear(const SqlmlModel *model, const SqlmlPart *part, const double *features,
+			 double *scores)
 {
 	for (uint32_t k = 0; k < model->output_count; k++)
-		scores[k] = model->intercepts[k];
-	for (uint32_t i = 0; i < model->term_count; i++)
-		add_term(&model->terms[i], features[model->terms[i].feature], model->output_count, scores);
+		scores[k] = part->intercepts[k];
+	for (uint32_t i = 0; i < part->term_count; i++)
+		add_term(&part->terms[i], features[part->terms[i].feature], model->output_count, scores);
 }

@@ -6,9 +6,9 @@
  * module give the same answers. Nothing here aborts, prints or keeps global
  * state. docs/artifact.md describes the bytes.
  *
- * Use: sqlml_open() once; for each row fill one SqlmlValue a column, then
- * sqlml_encode(), sqlml_score() and, for a classification,
- * sqlml_choose_class() or sqlml_probability().
+ * Use: sqlml_open() and sqlml_make_workspace() once; for each row fill one
+ * SqlmlValue a column, then sqlml_score() and one of sqlml_value(),
+ * sqlml_choose_class() and sqlml_probability().
  */
 #ifndef SQLML_CORE_H
 #define SQLML_CORE_H
@@ -82,11 +82,8 @@ typedef struct SqlmlModel
 	SqlmlColumn *columns;
 	uint32_t	feature_count;
 	struct SqlmlFeature *features;	/* private from here on */
-	uint32_t	tree_count;		/* 0: the linear part scores */
-	struct SqlmlTree *trees;
-	double	   *intercepts;
-	uint32_t	term_count;
-	struct SqlmlTerm *terms;
+	uint32_t	part_count;
+	struct SqlmlPart *parts;
 	SqlmlAllocator allocator;
 	struct SqlmlBlock *blocks;
 } SqlmlModel;
@@ -111,11 +108,19 @@ extern SqlmlModel *sqlml_open(const uint8_t *bytes, size_t size,
 							  const SqlmlAllocator *allocator, SqlmlError *error);
 extern void sqlml_close(SqlmlModel *model);
 
-/* Turn column_count values into feature_count features. */
-extern void sqlml_encode(const SqlmlModel *model, const SqlmlValue *values, double *features);
+/* What one row is scored in. Threads need one each. */
+typedef struct SqlmlWorkspace SqlmlWorkspace;
 
-/* Turn features into output_count raw scores. May change the features. */
-extern void sqlml_score(const SqlmlModel *model, double *features, double *scores);
+/* The bytes of a workspace, and the workspace in that memory, wherever it lies. */
+extern size_t sqlml_workspace_size(const SqlmlModel *model);
+extern SqlmlWorkspace *sqlml_make_workspace(const SqlmlModel *model, void *memory);
+
+/* Turn column_count values into output_count raw scores. */
+extern void sqlml_score(const SqlmlModel *model, const SqlmlValue *values,
+						SqlmlWorkspace *workspace, double *scores);
+
+/* The predicted number. Only for a regression. */
+extern double sqlml_value(const SqlmlModel *model, const double *scores);
 
 /* The index of the predicted class. Not for a regression. */
 extern uint32_t sqlml_choose_class(const SqlmlModel *model, const double *scores);

@@ -80,16 +80,14 @@ read_tree(Reader *reader, SqlmlTree *tree)
 }
 
 void
-read_trees(Reader *reader)
+read_trees(Reader *reader, SqlmlPart *part)
 {
-	SqlmlModel *model = reader->model;
-
-	model->tree_count = read_count(reader, TREE_SIZE_MIN);
-	if (model->tree_count == 0 || model->tree_count % model->output_count != 0)
+	part->tree_count = read_count(reader, TREE_SIZE_MIN);
+	if (part->tree_count == 0 || part->tree_count % reader->model->output_count != 0)
 		fail(reader, SQLML_DAMAGED, "artifact has a number of trees that suits no model");
-	model->trees = reader_allocate(reader, model->tree_count, sizeof(SqlmlTree));
-	for (uint32_t i = 0; i < model->tree_count && !has_failed(reader); i++)
-		read_tree(reader, &model->trees[i]);
+	part->trees = reader_allocate(reader, part->tree_count, sizeof(SqlmlTree));
+	for (uint32_t i = 0; i < part->tree_count && !has_failed(reader); i++)
+		read_tree(reader, &part->trees[i]);
 }
 
 static bool
@@ -140,7 +138,7 @@ walk(const SqlmlTree *tree, const double *features)
 }
 
 void
-score_trees(const SqlmlModel *model, double *features, double *scores)
+score_trees(const SqlmlModel *model, const SqlmlPart *part, double *features, double *scores)
 {
 	/* Booster.predict passes on only what is not as good as zero */
 	for (uint32_t i = 0; i < model->feature_count; i++)
@@ -148,7 +146,7 @@ score_trees(const SqlmlModel *model, double *features, double *scores)
 			features[i] = 0;
 	for (uint32_t k = 0; k < model->output_count; k++)
 		scores[k] = 0;
-	for (uint32_t i = 0; i < model->tree_count; i += model->output_count)
+	for (uint32_t i = 0; i < part->tree_count; i += model->output_count)
 		for (uint32_t k = 0; k < model->output_count; k++)
-			scores[k] += walk(&model->trees[i + k], features);
+			scores[k] += walk(&part->trees[i + k], features);
 }

@@ -225,56 +225,55 @@ get_value(const Column *column, SqlmlKind kind, Py_ssize_t row)
 	return value;
 }
 
-/* What a row is scored in: values, features and scores in one allocation */
-typedef struct Workspace
+/* What a row is scored in */
+typedef struct Row
 {
 	SqlmlValue *values;
-	double	   *features;
+	SqlmlWorkspace *workspace;
 	double	   *scores;
-} Workspace;
-
-static bool
-make_workspace(Workspace *workspace, const SqlmlModel *model)
-{
-	size_t		doubles = (size_t) model->feature_count + model->output_count;
-
-	workspace->features = calloc(doubles + 1, sizeof(double));
-	workspace->values = calloc((size_t) model->column_count + 1, sizeof(SqlmlValue));
-	workspace->scores = workspace->features + model->feature_count;
-	if (workspace->features != NULL && workspace->values != NULL)
-		return true;
-	free(workspace->features);
-	free(workspace->values);
-	PyErr_NoMemory();
-	return false;
-}
+} Row;
 
 static void
-free_workspace(Workspace *workspace)
+free_row(Row *row)
 {
-	free(workspace->features);
-	free(workspace->values);
+	free(row->values);
+	free(row->workspace);
+	free(row->scores);
+}
+
+static bool
+make_row(Row *row, const SqlmlModel *model)
+{
+	void	   *memory = malloc(sqlml_workspace_size(model));
+
+	row->workspace = memory ? sqlml_make_workspace(model, memory) : NULL;
+	row->values = calloc((size_t) model->column_count + 1, sizeof(SqlmlValue));
+	row->scores = calloc(model->output_count, sizeof(double));
+	if (row->workspace != NULL && row->values != NULL && row->scores != NULL)
+		return true;
+	free_row(row);
+	PyErr_NoMemory();
+	return false;
 }
 
 static bool
 score_rows(const SqlmlModel *model, const Column *columns, Py_ssize_t row_count, char *output)
 {
 	size_t		size = model->output_count * sizeof(double);
-	Workspace	workspace;
+	Row			row;
 
-	if (!make_workspace(&workspace, model))
+	if (!make_row(&row, model))
 		return false;
 	Py_BEGIN_ALLOW_THREADS
-	for (Py_ssize_t row = 0; row < row_count; row++)
+	for (Py_ssize_t number = 0; number < row_count; number++)
 	{
 		for (uint32_t i = 0; i < model->column_count; i++)
-			workspace.values[i] = get_value(&columns[i], model->columns[i].kind, row);
-		sqlml_encode(model, workspace.values, workspace.features);
-		sqlml_score(model, workspace.features, workspace.scores);
-		memcpy(output + (size_t) row * size, workspace.scores, size);
+			row.values[i] = get_value(&columns[i], model->columns[i].kind, number);
+		sqlml_score(model, row.values, row.workspace, row.scores);
+		memcpy(output + (size_t) number * size, row.scores, size);
 	}
 	Py_END_ALLOW_THREADS
-	free_workspace(&workspace);
+	free_row(&row);
 	return true;
 }
 
@@ -537,27 +536,24 @@ load_json(const ModelObject *self, PyObject *json)
 
 /* Score a JSON object; what is made of the scores is up to the caller */
 static bool
-score_json(const ModelObject *self, PyObject *json, bool is_row, Workspace *workspace)
+score_json(const ModelObject *self, PyObject *json, bool is_row, Row *row)
 {
-	PyObject   *row = load_json(self, json);
+	PyObject   *object = load_json(self, json);
 	bool		is_read;
 
-	if (row == NULL)
+	if (object == NULL)
 		return false;
-	if (!make_workspace(workspace, self->model))
+	if (!make_row(row, self->model))
 	{
-		Py_DECREF(row);
+		Py_DECREF(object);
 		return false;
 	}
-	is_read = read_json_row(self, row, is_row, workspace->values);
+	is_read = read_json_row(self, object, is_row, row->values);
 	if (is_read)
-	{
-		sqlml_encode(self->model, workspace->values, workspace->features);
-		sqlml_score(self->model, workspace->features, workspace->scores);
-	}
+		sqlml_score(self->model, row->values, row->workspace, row->scores);
 	else
-		free_workspace(workspace);
-	Py_DECREF(row);
+		free_row(row);
+	Py_DECREF(object);
 	return is_read;
 }
 
@@ -568,17 +564,17 @@ model_predict_json(PyObject *object, PyObject *arguments)
 	const SqlmlModel *model = self->model;
 	PyObject   *json;
 	int			is_row;
-	Workspace	workspace;
+	Row			row;
 	PyObject   *prediction;
 
 	if (!PyArg_ParseTuple(arguments, "Up:predict_json", &json, &is_row) ||
-		!score_json(self, json, is_row, &workspace))
+		!score_json(self, json, is_row, &row))
 		return NULL;
 	if (model->problem == SQLML_REGRESSION)
-		prediction = PyFloat_FromDouble(workspace.scores[0]);
+		prediction = PyFloat_FromDouble(sqlml_value(model, row.scores));
 	else
-		prediction = text_object(model->classes[sqlml_choose_class(model, workspace.scores)]);
-	free_workspace(&workspace);
+		prediction = text_object(model->classes[sqlml_choose_class(model, row.scores)]);
+	free_row(&row);
 	return prediction;
 }
 
@@ -635,17 +631,17 @@ model_probability_json(PyObject *object, PyObject *arguments)
 	PyObject   *label;
 	int			is_row;
 	int64_t		class_index;
-	Workspace	workspace;
+	Row			row;
 	double		probability = 0;
 
 	if (!PyArg_ParseTuple(arguments, "UpU:probability_json", &json, &is_row, &label))
 		return NULL;
-	if (!score_json(self, json, is_row, &workspace))
+	if (!score_json(self, json, is_row, &row))
 		return NULL;
 	class_index = get_class(self, label);
 	if (class_index >= 0)
-		probability = sqlml_probability(self->model, workspace.scores, (uint32_t) class_index);
-	free_workspace(&workspace);
+		probability = sqlml_probability(self->model, row.scores, (uint32_t) class_index);
+	free_row(&row);
 	return class_index < 0 ? NULL : PyFloat_FromDouble(probability);
 }
 

@@ -42,7 +42,7 @@ typedef struct PredictState
 	const SqlmlModel *model;
 	RowPlan    *row;
 	ResultPlan *result;			/* predict only */
-	double	   *features;
+	SqlmlWorkspace *workspace;
 	double	   *scores;
 	char	   *label;			/* predict_proba only */
 	uint32_t	class_index;
@@ -130,7 +130,8 @@ change_version(PredictState *state, FmgrInfo *flinfo, int64 version_id)
 	state->model_name = make_display_name(state->model_argument);
 	state->cached = pin_model(version_id, state->model_name);
 	state->model = get_core_model(state->cached);
-	state->features = palloc0(sizeof(double) * (state->model->feature_count + 1));
+	state->workspace = sqlml_make_workspace(state->model,
+											palloc(sqlml_workspace_size(state->model)));
 	state->scores = palloc0(sizeof(double) * state->model->output_count);
 	state->row = make_row_plan(state->model, state->model_name, get_fn_expr_argtype(flinfo, 1));
 	MemoryContextSwitchTo(caller);
@@ -176,8 +177,8 @@ score(FunctionCallInfo fcinfo)
 
 	CHECK_FOR_INTERRUPTS();
 	prepare_model(state, fcinfo->flinfo, PG_GETARG_TEXT_PP(0));
-	sqlml_encode(state->model, read_row(state->row, PG_GETARG_DATUM(1)), state->features);
-	sqlml_score(state->model, state->features, state->scores);
+	sqlml_score(state->model, read_row(state->row, PG_GETARG_DATUM(1)), state->workspace,
+				state->scores);
 	return state;
 }
 

@@ -115,6 +115,6 @@ Datum
 make_result(ResultPlan *plan, const double *scores)
 {
 	if (plan->model->problem == SQLML_REGRESSION)
-		return make_number(plan, scores[0]);
+		return make_number(plan, sqlml_value(plan->model, scores));
 	return get_label(plan, sqlml_choose_class(plan->model, scores));
 }
