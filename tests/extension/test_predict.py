@@ -45,8 +45,12 @@ def make_line(problem_type: ProblemType, *classes: str, intercept: float = 0.0) 
         classes=classes,
         columns=(Column("x", "double precision", ColumnKind.NUMERIC),),
         features=(Feature(column="x", op=FeatureOp.VALUE),),
-        part=LinearPart(
-            estimator=EstimatorName.LINEAR, intercepts=np.full(outputs, intercept), terms=(term,)
+        parts=(
+            LinearPart(
+                estimator=EstimatorName.LINEAR,
+                intercepts=np.full(outputs, intercept),
+                terms=(term,),
+            ),
         ),
     )
 

@@ -118,7 +118,7 @@ def make_model(
         classes=make_classes(problem_type),
         columns=columns,
         features=features,
-        part=part,
+        parts=(part,),
     )
 
 
@@ -198,10 +198,17 @@ def get_output_count(problem_type: ProblemType) -> int:
     return 3 if problem_type is ProblemType.MULTICLASS else 1
 
 
+def booster_of(model: FittedModel) -> lgb.Booster:
+    """The booster of a model that is one."""
+    (part,) = model.parts
+    assert isinstance(part, TreePart)
+    return part.booster
+
+
 def score_with_lightgbm(model: FittedModel, table: pa.Table) -> NDArray[np.float64]:
     """LightGBM's own raw scores, shape (rows, outputs)."""
-    assert isinstance(model.part, TreePart)
-    raw = model.part.booster.predict(encode(model.features, table), raw_score=True, num_threads=1)
+    matrix = encode(model.features, table)
+    raw = booster_of(model).predict(matrix, raw_score=True, num_threads=1)
     return np.asarray(raw).reshape(table.num_rows, -1)
 
 

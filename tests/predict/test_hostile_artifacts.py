@@ -113,11 +113,11 @@ def test_other_bytes_are_refused(data):
 
 def test_a_newer_format_is_refused_as_such():
     data = bytearray(ARTIFACTS["trees"])
-    data[8] = 2
+    data[8] = 3
     with pytest.raises(ArtifactNotSupported) as caught:
         Scorer(bytes(data), "churn")
     assert caught.value.message == 'artifact of model "churn" cannot be read'
-    assert caught.value.detail == "artifact format version 2 is not supported."
+    assert caught.value.detail == "artifact format version 3 is not supported."
     assert caught.value.hint == "Update sqlml on this server, or train the model again."
 
 
@@ -126,22 +126,29 @@ def test_bytes_behind_the_last_section_are_refused():
         Scorer(seal(ARTIFACTS["linear"] + b"\0"), "m")
 
 
-@pytest.mark.parametrize("child", [0, 1, 4, 2**31 - 1, -6, -(2**31)])
-def test_a_child_that_is_no_later_node_and_no_leaf_is_refused(child):
+def get_message(data: bytes) -> str:
+    """What is said of bytes that are refused."""
+    with pytest.raises(ArtifactDamaged) as caught:
+        Scorer(data, "m")
+    return str(caught.value.detail)
+
+
+@pytest.mark.parametrize("side", [8, 12])
+@pytest.mark.parametrize("child", [0, 1, 4, 2**31 - 1, -1, -6, -(2**31)])
+def test_a_child_that_is_no_later_node_and_no_leaf_of_its_own_is_refused(child, side):
     data = bytearray(ARTIFACTS["trees"])
-    tree = find_payload(bytes(data), 4) + 4
+    tree = find_payload(bytes(data), 4) + 8
     assert struct.unpack_from("<I", data, tree)[0] == 4
     second_node = tree + 8 + 24
-    struct.pack_into("<i", data, second_node + 8, child)
-    assert not use(seal(bytes(data)))
-    struct.pack_into("<i", data, second_node + 8, -5)
-    assert use(seal(bytes(data)))
+    assert struct.unpack_from("<i", data, second_node + side)[0] != child
+    struct.pack_into("<i", data, second_node + side, child)
+    assert get_message(seal(bytes(data))) == "artifact has a tree that is none."
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 2), (1, 1), (2, 0), (2**32 - 1, 2), (0, 2**31)])
 def test_a_category_set_beyond_the_words_of_its_tree_is_refused(first, count):
     data = bytearray(ARTIFACTS["one set"])
-    tree = find_payload(bytes(data), 4) + 4
+    tree = find_payload(bytes(data), 4) + 8
     assert struct.unpack_from("<II", data, tree) == (1, 1)
     flags, *_, first_word, words = struct.unpack_from("<IiiII", data, tree + 12)
     assert (flags & 1, first_word, words) == (1, 0, 1)
