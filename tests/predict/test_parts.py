@@ -195,7 +195,7 @@ def test_responses_are_blended_and_turned_back(problem_type, link, seed):
         blend = sum(weight * respond(raw) for weight, raw in zip(weights, alone, strict=True))
         # Near 1 the logit magnifies the last bit of a probability.
         np.testing.assert_allclose(respond(actual / 2), blend, rtol=1e-9, atol=1e-13)
-    assert len(np.unique(actual)) > 10
+    assert len(np.unique(actual)) > 3
 
 
 @pytest.mark.parametrize(("weight", "expected"), [(2.0, 1 - 1e-15), (-1.0, 1e-15)])
