@@ -9,19 +9,31 @@ from dataclasses import replace
 
 import lightgbm as lgb
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sqlml.compile.artifact import compile_model
-from sqlml.enums import EstimatorName, ProblemType
+from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.errors import ContributionsNotSupported
+from sqlml.extract.dataset import Column
 from sqlml.predict.scorer import Scorer
 from sqlml.search.features import encode
-from sqlml.search.fitted import Blend, CodeTerm, FittedModel, LinearPart, Link, TreePart
+from sqlml.search.fitted import (
+    Blend,
+    CodeTerm,
+    Feature,
+    FeatureOp,
+    FittedModel,
+    LinearPart,
+    Link,
+    TreePart,
+)
 from tests.predict.forests import Shape, draw_booster
 from tests.predict.models import (
+    COLUMNS,
     booster_of,
     draw_linear,
     fit_trees,
@@ -35,8 +47,10 @@ from tests.predict.models import (
 from tests.predict.test_agreement import SETTINGS
 from tests.predict.test_parts import FEATURES, fitted_models
 
-TOLERANCE = 1e-9
+SUM_TOLERANCE = 1e-12
 """Of the sum of absolute contributions, as docs/artifact.md says."""
+TOLERANCE = 1e-9
+"""Of LightGBM's largest contribution."""
 TREES = [(problem, name) for problem in ProblemType for name in SETTINGS]
 ROWS = make_table(training_rows(60, 1))
 
@@ -66,7 +80,7 @@ def check_sum(model: FittedModel, table: object) -> NDArray[np.float64]:
     contributions = scorer.contributions(table)
     scores = scorer.raw_scores(table)
     size = np.abs(contributions).sum(axis=2)
-    assert (np.abs(contributions.sum(axis=2) - scores) <= TOLERANCE * size + 1e-300).all()
+    assert (np.abs(contributions.sum(axis=2) - scores) <= SUM_TOLERANCE * size + 1e-300).all()
     return contributions
 
 
@@ -156,14 +170,16 @@ def test_a_blend_of_responses_has_no_contributions():
     )
 
 
-def make_stair(depth: int) -> FittedModel:
-    """A tree of which every split has a leaf on its left."""
+def make_stair(
+    depth: int, features: tuple[Feature, ...], columns: tuple[Column, ...]
+) -> FittedModel:
+    """A tree of which every split has a leaf on its left; the features take turns."""
     leaf_count = depth + 1
     nodes = range(depth)
     fields = {
         "num_leaves": leaf_count,
         "num_cat": 0,
-        "split_feature": [node % len(FEATURES) for node in nodes],
+        "split_feature": [node % len(features) for node in nodes],
         "split_gain": [1] * depth,
         "threshold": [-float(node) for node in nodes],
         "decision_type": [8] * depth,
@@ -182,17 +198,27 @@ def make_stair(depth: int) -> FittedModel:
         f"{key}={' '.join(map(str, value)) if isinstance(value, list) else value}\n"
         for key, value in fields.items()
     )
-    text = draw_booster(Shape(feature_count=len(FEATURES), iterations=1), 0).model_to_string()
+    text = draw_booster(Shape(feature_count=len(features), iterations=1), 0).model_to_string()
     head = "\n".join(line for line in text.split("\n\n")[0].split("\n") if "tree_sizes" not in line)
     booster = lgb.Booster(model_str=f"{head}\n\nTree=0\n{tree}\n\nend of trees\n")
     part = TreePart(estimator=EstimatorName.LIGHTGBM, booster=booster)
-    return make_model(ProblemType.REGRESSION, FEATURES, part)
+    return make_model(ProblemType.REGRESSION, features, part, columns)
+
+
+def test_ways_through_many_features_have_contributions_that_sum_to_the_raw_score():
+    columns = tuple(Column(f"x{i}", "real", ColumnKind.NUMERIC) for i in range(400))
+    features = tuple(Feature(column=column.name, op=FeatureOp.VALUE) for column in columns)
+    model = make_stair(400, features, columns)
+    values = np.random.default_rng(0).normal(size=(20, 400)) - 2 * np.arange(400)
+    table = pa.table({f"x{i}": values[:, i] for i in range(400)})
+    contributions = check_sum(model, table)
+    assert np.abs(contributions).max() < 1
 
 
 def test_deep_trees_have_contributions_up_to_the_limit():
-    check_sum(make_stair(512), ROWS)
+    check_sum(make_stair(512, FEATURES, COLUMNS), ROWS)
     with pytest.raises(ContributionsNotSupported) as caught:
-        Scorer(compile_model(make_stair(513)).data, "m").contributions(ROWS)
+        Scorer(compile_model(make_stair(513, FEATURES, COLUMNS)).data, "m").contributions(ROWS)
     assert caught.value.detail == "a tree of the model is too deep for contributions."
 
 
