@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "internal.h"
+#include "evaluator.h"
 
 #define HEADER_SIZE 32
 #define COLUMN_SIZE_MIN 12		/* kind and two texts */
@@ -153,6 +153,15 @@ read_part(Reader *reader)
 SqlmlModel *
 sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, SqlmlError *error)
 {
+	static const EvaluatorChoice any = {EVALUATOR_ANY, INSTRUCTIONS_ANY};
+
+	return sqlml_open_as(bytes, size, allocator, &any, error);
+}
+
+SqlmlModel *
+sqlml_open_as(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator,
+			  const EvaluatorChoice *choice, SqlmlError *error)
+{
 	SqlmlModel *model = allocator->allocate(allocator->argument, sizeof(SqlmlModel));
 	Reader		reader = {bytes, size, 0, model, error};
 
@@ -171,32 +180,13 @@ sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, S
 	read_part(&reader);
 	if (reader.offset != size)
 		fail(&reader, SQLML_DAMAGED, "artifact has bytes that belong to nothing");
+	build_evaluators(&reader, choice);
 	if (has_failed(&reader))
 	{
 		sqlml_close(model);
 		return NULL;
 	}
 	return model;
-}
-
-/* Room to begin the doubles at a cache line */
-#define ALIGNMENT 64
-
-size_t
-sqlml_workspace_size(const SqlmlModel *model)
-{
-	return sizeof(SqlmlWorkspace) + ALIGNMENT + sizeof(double) * model->feature_count;
-}
-
-SqlmlWorkspace *
-sqlml_make_workspace(const SqlmlModel *model, void *memory)
-{
-	SqlmlWorkspace *workspace = memory;
-	uintptr_t	end = (uintptr_t) (workspace + 1);
-
-	(void) model;
-	workspace->features = (double *) ((end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
-	return workspace;
 }
 
 void
@@ -207,7 +197,7 @@ sqlml_score(const SqlmlModel *model, const SqlmlValue *values, SqlmlWorkspace *w
 
 	encode_row(model, values, workspace);
 	if (part->tree_count > 0)
-		score_trees(model, part, workspace->features, scores);
+		sum_leaves(model, part, workspace, scores);
 	else
 		score_linear(model, part, workspace->features, scores);
 }

@@ -84,6 +84,7 @@ typedef struct SqlmlModel
 	struct SqlmlFeature *features;	/* private from here on */
 	uint32_t	part_count;
 	struct SqlmlPart *parts;
+	struct Evaluator *evaluator;	/* NULL: no part has tables */
 	SqlmlAllocator allocator;
 	struct SqlmlBlock *blocks;
 } SqlmlModel;

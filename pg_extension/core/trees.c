@@ -9,9 +9,6 @@
 #define TREE_SIZE_MIN 16		/* node count, word count, one leaf */
 #define NODE_SIZE 24
 
-/* LightGBM's kZeroThreshold is a float; numbers this near zero are zero to it */
-static const double ZERO_THRESHOLD = (double) 1e-35f;
-
 static void
 read_node(Reader *reader, TreeNode *node, uint32_t word_count)
 {
@@ -95,10 +92,11 @@ goes_left_numerical(const TreeNode *node, double value)
 {
 	uint32_t	missing = NODE_MISSING(node->flags);
 
-	if (isnan(value) && missing != MISSING_NAN)
+	/* Booster.predict passes on only what is not as good as zero */
+	if (fabs(value) <= ZERO_THRESHOLD || (isnan(value) && missing != MISSING_NAN))
 		value = 0;
 	if ((missing == MISSING_NAN && isnan(value)) ||
-		(missing == MISSING_ZERO && fabs(value) <= ZERO_THRESHOLD))
+		(missing == MISSING_ZERO && value == 0))
 		return (node->flags & NODE_DEFAULT_LEFT) != 0;
 	return value <= node->split.threshold;
 }
@@ -119,6 +117,17 @@ goes_left_categorical(const SqlmlTree *tree, const TreeNode *node, double value)
 	return (tree->words[node->split.words.first + word] >> (category % 32)) & 1;
 }
 
+/*
+ * The rule that every evaluator must follow
+ */
+bool
+goes_left(const SqlmlTree *tree, const TreeNode *node, double value)
+{
+	return (node->flags & NODE_CATEGORICAL)
+		? goes_left_categorical(tree, node, value)
+		: goes_left_numerical(node, value);
+}
+
 static double
 walk(const SqlmlTree *tree, const double *features)
 {
@@ -127,23 +136,16 @@ walk(const SqlmlTree *tree, const double *features)
 	while (next >= 0)
 	{
 		const TreeNode *node = &tree->nodes[next];
-		double		value = features[node->feature];
-		bool		goes_left = (node->flags & NODE_CATEGORICAL)
-			? goes_left_categorical(tree, node, value)
-			: goes_left_numerical(node, value);
 
-		next = goes_left ? node->left : node->right;
+		next = goes_left(tree, node, features[node->feature]) ? node->left : node->right;
 	}
 	return tree->leaves[~next];
 }
 
 void
-score_trees(const SqlmlModel *model, const SqlmlPart *part, double *features, double *scores)
+walk_trees(const SqlmlModel *model, const SqlmlPart *part, const double *features,
+		   double *scores)
 {
-	/* Booster.predict passes on only what is not as good as zero */
-	for (uint32_t i = 0; i < model->feature_count; i++)
-		if (fabs(features[i]) <= ZERO_THRESHOLD)
-			features[i] = 0;
 	for (uint32_t k = 0; k < model->output_count; k++)
 		scores[k] = 0;
 	for (uint32_t i = 0; i < part->tree_count; i += model->output_count)
