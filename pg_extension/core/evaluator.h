@@ -116,6 +116,7 @@ typedef struct Walk
 /* The loops that gain by wide registers */
 typedef struct Kernel
 {
+	const char *name;
 	void		(*find_bins) (const BinSearch *searches, uint32_t count,
 							  const double *numbers, uint16_t *bins);
 	void		(*score_masks32) (const Masks *masks, const uint16_t *const *ids,

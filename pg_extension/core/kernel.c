@@ -23,6 +23,7 @@ count_below_portable(const double *boundaries, double number)
 	return count + (boundaries[count] < number);
 }
 
+#define LABEL "portable"
 #define NAME(x) x##_portable
 #define TARGET
 #define WIDTH 16
@@ -63,12 +64,14 @@ count_below_avx512(const double *boundaries, double number)
 	return (uint32_t) __builtin_popcount(low | high << 8);
 }
 
+#define LABEL "avx2"
 #define NAME(x) x##_avx2
 #define TARGET AVX2
 #define WIDTH 32
 #define COUNT_BELOW count_below_avx2
 #include "kernel_template.h"
 
+#define LABEL "avx512"
 #define NAME(x) x##_avx512
 #define TARGET AVX512
 #define WIDTH 64

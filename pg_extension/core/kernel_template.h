@@ -3,7 +3,8 @@
  *	  The loops that gain by wide registers, for one instruction set.
  *
  * kernel.c includes this once for each of them, with
- *	  NAME(x)	x, with the instruction set's name added
+ *	  LABEL		the instruction set's name
+ *	  NAME(x)	x, with that name added
  *	  TARGET	the attribute that lets the compiler use it
  *	  WIDTH		bytes of a register
  *	  COUNT_BELOW(boundaries, number)
@@ -109,11 +110,12 @@ SCORE_MASKS(32, __builtin_ctz)
 SCORE_MASKS(64, __builtin_ctzll)
 
 static const Kernel NAME(kernel) = {
-	NAME(find_bins), NAME(score_masks32), NAME(score_masks64)
+	LABEL, NAME(find_bins), NAME(score_masks32), NAME(score_masks64)
 };
 
 #undef SCORE_MASKS
 #undef ROW_PARTS
+#undef LABEL
 #undef NAME
 #undef TARGET
 #undef WIDTH

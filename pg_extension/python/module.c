@@ -694,6 +694,18 @@ model_get_evaluators(PyObject *object, void *closure)
 	return evaluators;
 }
 
+/* None where no part has tables and thus none are used */
+static PyObject *
+model_get_instructions(PyObject *object, void *closure)
+{
+	const SqlmlModel *model = ((ModelObject *) object)->model;
+
+	(void) closure;
+	if (model->evaluator == NULL)
+		Py_RETURN_NONE;
+	return PyUnicode_FromString(model->evaluator->kernel->name);
+}
+
 static PyObject *
 model_get_classes(PyObject *object, void *closure)
 {
@@ -735,6 +747,7 @@ static PyGetSetDef model_properties[] = {
 	{"output_count", model_get_output_count, NULL, "raw scores a row", NULL},
 	{"size_bytes", model_get_size_bytes, NULL, "size of the artifact", NULL},
 	{"evaluators", model_get_evaluators, NULL, "how the trees of each part are scored", NULL},
+	{"instructions", model_get_instructions, NULL, "the instruction set that they use", NULL},
 	{"classes", model_get_classes, NULL, "labels; empty for a regression", NULL},
 	{"columns", model_get_columns, NULL, "(name, kind) of each column", NULL},
 	{NULL, NULL, NULL, NULL, NULL}
@@ -820,8 +833,9 @@ module_clear(PyObject *module)
 }
 
 static PyMethodDef module_functions[] = {
-	{"open", module_open, METH_VARARGS, "open(data, name[, evaluator, instructions]) -> Model; the name is for messages, the numbers "
-	"are those of evaluator.h"},
+	{"open", module_open, METH_VARARGS,
+		"open(data, name[, evaluator, instructions]) -> Model; the name is for messages, the "
+	"numbers are those of evaluator.h"},
 	{"read_number", module_read_number, METH_O, "read a JSON number as a float"},
 	{NULL, NULL, 0, NULL}
 };
