@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "internal.h"
+#include "evaluator.h"
 
 #define HEADER_SIZE 32
 #define COLUMN_SIZE_MIN 12		/* kind and two texts */
@@ -171,6 +171,15 @@ read_section(Reader *reader, uint32_t kind, void (*read) (Reader *))
 SqlmlModel *
 sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, SqlmlError *error)
 {
+	static const EvaluatorChoice any = {EVALUATOR_ANY, INSTRUCTIONS_ANY};
+
+	return sqlml_open_as(bytes, size, allocator, &any, error);
+}
+
+SqlmlModel *
+sqlml_open_as(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator,
+			  const EvaluatorChoice *choice, SqlmlError *error)
+{
 	SqlmlModel *model = allocator->allocate(allocator->argument, sizeof(SqlmlModel));
 	Reader		reader = {bytes, size, 0, model, error};
 
@@ -189,6 +198,7 @@ sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, S
 	read_parts(&reader);
 	if (reader.offset != size)
 		fail(&reader, SQLML_DAMAGED, "artifact has bytes that belong to nothing");
+	build_evaluators(&reader, choice);
 	if (has_failed(&reader))
 	{
 		sqlml_close(model);

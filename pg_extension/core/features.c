@@ -83,6 +83,7 @@ encode_row(const SqlmlModel *model, const SqlmlValue *values, SqlmlWorkspace *wo
 
 		workspace->features[i] = encode_feature(feature, &values[feature->column]);
 	}
+	find_bins(model, workspace);
 }
 
 double

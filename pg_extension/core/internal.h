@@ -27,6 +27,11 @@ typedef enum SqlmlOp
 	OP_COUNT
 } SqlmlOp;
 
+/* LightGBM's kZeroThreshold is a float; numbers this near zero are zero to it */
+#define ZERO_THRESHOLD ((double) 1e-35f)
+
+#define CACHE_LINE 64
+
 /* Open addressing; a slot holds an index into texts plus one, 0 is empty. */
 typedef struct Dictionary
 {
@@ -105,12 +110,17 @@ typedef struct SqlmlPart
 	double	   *intercepts;
 	uint32_t	term_count;
 	SqlmlTerm  *terms;
+	struct Masks *masks;		/* at most one of these; neither: a plain walk */
+	struct Walk *walk;
 } SqlmlPart;
 
 struct SqlmlWorkspace
 {
 	double	   *features;		/* feature_count of them */
 	double	   *part_scores;	/* output_count of them */
+	uint16_t   *bins;			/* feature_count of them */
+	uint16_t   *cells;			/* of a walk */
+	const uint16_t **ids;		/* of masks */
 };
 
 /*
@@ -133,6 +143,8 @@ typedef struct Reader
 extern void fail(Reader *reader, SqlmlStatus status, const char *message);
 extern bool has_failed(const Reader *reader);
 extern void *reader_allocate(Reader *reader, size_t count, size_t item_size);
+extern void *allocate_aligned(Reader *reader, size_t count, size_t item_size);
+extern void release_blocks(SqlmlModel *model, const struct SqlmlBlock *last);
 extern uint32_t read_u32(Reader *reader);
 extern uint64_t read_u64(Reader *reader);
 extern double read_finite(Reader *reader);
@@ -164,8 +176,8 @@ extern void encode_row(const SqlmlModel *model, const SqlmlValue *values,
 /* trees.c, linear.c */
 extern void read_trees(Reader *reader, SqlmlPart *part);
 extern bool goes_left(const SqlmlTree *tree, const TreeNode *node, double value);
-extern void score_trees(const SqlmlModel *model, const SqlmlPart *part,
-						const double *features, double *scores);
+extern void walk_trees(const SqlmlModel *model, const SqlmlPart *part,
+					   const double *features, double *scores);
 extern void read_linear(Reader *reader, SqlmlPart *part);
 extern void score_linear(const SqlmlModel *model, const SqlmlPart *part,
 						 const double *features, double *scores);
@@ -179,6 +191,11 @@ extern void read_parts(Reader *reader);
 /* response.c */
 extern void respond(const SqlmlModel *model, double *scores);
 extern void invert_response(const SqlmlModel *model, double *responses);
+
+/* evaluator.c */
+extern void find_bins(const SqlmlModel *model, SqlmlWorkspace *workspace);
+extern void sum_leaves(const SqlmlModel *model, const SqlmlPart *part,
+					   SqlmlWorkspace *workspace, double *scores);
 
 #pragma GCC visibility pop
 

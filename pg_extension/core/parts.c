@@ -65,35 +65,17 @@ read_parts(Reader *reader)
 	}
 }
 
-/* Room to begin the doubles at a cache line */
-#define ALIGNMENT 64
-
-size_t
-sqlml_workspace_size(const SqlmlModel *model)
-{
-	return sizeof(SqlmlWorkspace) + ALIGNMENT +
-		sizeof(double) * ((size_t) model->feature_count + model->output_count);
-}
-
-SqlmlWorkspace *
-sqlml_make_workspace(const SqlmlModel *model, void *memory)
-{
-	SqlmlWorkspace *workspace = memory;
-	uintptr_t	end = (uintptr_t) (workspace + 1);
-
-	workspace->features = (double *) ((end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
-	workspace->part_scores = workspace->features + model->feature_count;
-	return workspace;
-}
-
 static void
 score_part(const SqlmlModel *model, const SqlmlPart *part, SqlmlWorkspace *workspace,
 		   double *scores)
 {
 	if (part->tree_count > 0)
-		score_trees(model, part, workspace->features, scores);
+		sum_leaves(model, part, workspace, scores);
 	else
 		score_linear(model, part, workspace->features, scores);
+	if (part->is_average)
+		for (uint32_t k = 0; k < model->output_count; k++)
+			scores[k] /= part->tree_count / model->output_count;
 }
 
 static void

@@ -101,6 +101,7 @@ typedef struct SqlmlModel
 	double		threshold;		/* of the second class of a binary model */
 	uint32_t	part_count;
 	struct SqlmlPart *parts;
+	struct Evaluator *evaluator;	/* NULL: no part has tables */
 	SqlmlAllocator allocator;
 	struct SqlmlBlock *blocks;
 } SqlmlModel;

@@ -10,9 +10,6 @@
 #define TREE_SIZE_MIN 20		/* node count, word count, one leaf and its count */
 #define NODE_SIZE 24
 
-/* LightGBM's kZeroThreshold is a float; numbers this near zero are zero to it */
-static const double ZERO_THRESHOLD = (double) 1e-35f;
-
 static void
 read_node(Reader *reader, TreeNode *node, uint32_t word_count)
 {
@@ -187,15 +184,12 @@ walk(const SqlmlTree *tree, const double *features)
 }
 
 void
-score_trees(const SqlmlModel *model, const SqlmlPart *part, const double *features,
-			double *scores)
+walk_trees(const SqlmlModel *model, const SqlmlPart *part, const double *features,
+		   double *scores)
 {
 	for (uint32_t k = 0; k < model->output_count; k++)
 		scores[k] = 0;
 	for (uint32_t i = 0; i < part->tree_count; i += model->output_count)
 		for (uint32_t k = 0; k < model->output_count; k++)
 			scores[k] += walk(&part->trees[i + k], features);
-	if (part->is_average)
-		for (uint32_t k = 0; k < model->output_count; k++)
-			scores[k] /= part->tree_count / model->output_count;
 }

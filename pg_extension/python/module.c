@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sqlml_core.h"
+#include "evaluator.h"
 
 static const char *const PROBLEM_NAMES[] = {"binary", "multiclass", "regression"};
 static const char *const KIND_NAMES[] = {"numeric", "boolean", "category", "datetime"};
@@ -109,8 +109,11 @@ module_open(PyObject *module, PyObject *arguments)
 	SqlmlError	error;
 	char	   *bytes;
 	Py_ssize_t	size;
+	int			kind = EVALUATOR_ANY;
+	int			instructions = INSTRUCTIONS_ANY;
+	EvaluatorChoice choice;
 
-	if (!PyArg_ParseTuple(arguments, "SU:open", &data, &name) ||
+	if (!PyArg_ParseTuple(arguments, "SU|ii:open", &data, &name, &kind, &instructions) ||
 		PyBytes_AsStringAndSize(data, &bytes, &size) < 0)
 		return NULL;
 	self = PyObject_New(ModelObject, (PyTypeObject *) state->model_type);
@@ -120,7 +123,10 @@ module_open(PyObject *module, PyObject *arguments)
 	self->module = Py_NewRef(module);
 	self->data = Py_NewRef(data);
 	self->name = Py_NewRef(name);
-	self->model = sqlml_open((const uint8_t *) bytes, (size_t) size, &allocator, &error);
+	choice.kind = (EvaluatorKind) kind;
+	choice.instructions = (InstructionSet) instructions;
+	self->model = sqlml_open_as((const uint8_t *) bytes, (size_t) size, &allocator, &choice,
+								&error);
 	if (self->model != NULL)
 		return (PyObject *) self;
 	raise_open_error(state, &error, name);
@@ -733,6 +739,36 @@ model_get_size_bytes(PyObject *object, void *closure)
 }
 
 static PyObject *
+model_get_evaluators(PyObject *object, void *closure)
+{
+	static const char *const names[] = {"any", "plain", "masks", "walk"};
+	const SqlmlModel *model = ((ModelObject *) object)->model;
+	PyObject   *evaluators = PyTuple_New((Py_ssize_t) model->part_count);
+
+	(void) closure;
+	for (uint32_t i = 0; evaluators != NULL && i < model->part_count; i++)
+	{
+		PyObject   *name = PyUnicode_FromString(names[get_evaluator(&model->parts[i])]);
+
+		if (name == NULL || PyTuple_SetItem(evaluators, (Py_ssize_t) i, name) < 0)
+			Py_CLEAR(evaluators);
+	}
+	return evaluators;
+}
+
+/* None where no part has tables and thus none are used */
+static PyObject *
+model_get_instructions(PyObject *object, void *closure)
+{
+	const SqlmlModel *model = ((ModelObject *) object)->model;
+
+	(void) closure;
+	if (model->evaluator == NULL)
+		Py_RETURN_NONE;
+	return PyUnicode_FromString(model->evaluator->kernel->name);
+}
+
+static PyObject *
 model_get_classes(PyObject *object, void *closure)
 {
 	const SqlmlModel *model = ((ModelObject *) object)->model;
@@ -772,6 +808,8 @@ static PyGetSetDef model_properties[] = {
 	{"problem_type", model_get_problem_type, NULL, "binary, multiclass or regression", NULL},
 	{"output_count", model_get_output_count, NULL, "raw scores a row", NULL},
 	{"size_bytes", model_get_size_bytes, NULL, "size of the artifact", NULL},
+	{"evaluators", model_get_evaluators, NULL, "how the trees of each part are scored", NULL},
+	{"instructions", model_get_instructions, NULL, "the instruction set that they use", NULL},
 	{"classes", model_get_classes, NULL, "labels; empty for a regression", NULL},
 	{"columns", model_get_columns, NULL, "(name, kind) of each column", NULL},
 	{NULL, NULL, NULL, NULL, NULL}
@@ -859,7 +897,9 @@ module_clear(PyObject *module)
 }
 
 static PyMethodDef module_functions[] = {
-	{"open", module_open, METH_VARARGS, "open(data, name) -> Model; the name is for messages"},
+	{"open", module_open, METH_VARARGS,
+		"open(data, name[, evaluator, instructions]) -> Model; the name is for messages, the "
+	"numbers are those of evaluator.h"},
 	{"read_number", module_read_number, METH_O, "read a JSON number as a float"},
 	{NULL, NULL, 0, NULL}
 };
