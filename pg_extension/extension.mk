@@ -46,9 +46,16 @@ override CFLAGS := $(filter-out -W% -fexcess-precision=%,$(CFLAGS)) $(warnings) 
 
 $(OBJS): $(wildcard $(source)/core/*.h $(source)/src/*.h)
 
-$(scoring): $(core_objects:.o=.c) $(source)/python/module.c $(wildcard $(source)/core/*.h)
-	$(CC) -shared -fPIC -O2 -std=c11 -Wall -Wextra $(if $(STRICT),-Werror) -fvisibility=hidden \
-		-ffp-contract=off -DPy_LIMITED_API=0x030B0000 -I$(python_include) -I$(source)/core \
+# The wheel's module, what only a backend can do, and the conversions of the C extension.
+scoring_sources := $(core_objects:.o=.c) $(source)/src/convert.c \
+	$(wildcard $(source)/python/*.c $(source)/python/server/*.c)
+scoring_headers := $(wildcard $(source)/core/*.h $(source)/src/*.h $(source)/python/*.h \
+	$(source)/python/server/*.h)
+
+$(scoring): $(scoring_sources) $(scoring_headers)
+	$(CC) -shared -fPIC -O2 -std=gnu11 $(warnings) -fvisibility=hidden -ffp-contract=off \
+		-DSQLML_SERVER -DPy_LIMITED_API=0x030B0000 -I$(source)/core -I$(source)/src \
+		-I$(source)/python -isystem $(includedir_server) -isystem $(python_include) \
 		$(filter %.c,$^) -lm -o $@
 
 sqlml_plpython--%.sql: $(source)/sqlml_plpython--%.sql.in

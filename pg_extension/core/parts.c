@@ -114,3 +114,12 @@ sqlml_score(const SqlmlModel *model, const SqlmlValue *values, SqlmlWorkspace *w
 	blend_parts(model, workspace, scores);
 	calibrate(model, scores);
 }
+
+bool
+sqlml_is_exact(const SqlmlModel *model)
+{
+	for (uint32_t i = 0; i < model->part_count; i++)
+		if (model->parts[i].tree_count == 0)
+			return false;
+	return !model->blends_responses;
+}
