@@ -100,7 +100,7 @@ bind_column(ColumnPlan *column, const SqlmlColumn *expected, Oid type, const cha
 }
 
 static void
-bind_columns(ColumnsState *state, FunctionCallInfo fcinfo)
+bind_columns(ColumnsState *state, FunctionCallInfo fcinfo, int32 version_id)
 {
 	const SqlmlModel *model = state->scorer.model;
 
@@ -108,7 +108,8 @@ bind_columns(ColumnsState *state, FunctionCallInfo fcinfo)
 		PG_NARGS() != ARGUMENTS_BEFORE_COLUMNS + (int) model->column_count)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("version %d takes %u columns", state->version_id, model->column_count),
+				 errmsg("the number of columns is not that of version %d", version_id),
+				 errdetail("It takes %u.", model->column_count),
 				 errhint("Use sqlml.predict, which finds the columns by their names.")));
 	state->column_count = (int) model->column_count;
 	state->columns = palloc0(sizeof(ColumnPlan) * model->column_count);
@@ -134,7 +135,7 @@ prepare_version(ColumnsState *state, FunctionCallInfo fcinfo)
 	open_scorer(&state->scorer, version_id, make_model_name(fcinfo));
 	check_privilege(state, version_id);
 	caller = MemoryContextSwitchTo(state->scorer.context);
-	bind_columns(state, fcinfo);
+	bind_columns(state, fcinfo, version_id);
 	MemoryContextSwitchTo(caller);
 	state->version_id = version_id;
 	state->user = GetUserId();

@@ -23,6 +23,7 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/planmain.h"
 #include "parser/parse_relation.h"
+#include "parser/parse_type.h"
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -39,6 +40,7 @@ PG_FUNCTION_INFO_V1(sqlml_predict_proba_support);
 typedef struct Row
 {
 	TupleDesc	type;			/* of a variable, a constant or a typed ROW() */
+	Oid			relation;		/* whose row type that is, or invalid */
 	const Var  *variable;		/* whole-row, of that type */
 	Datum	   *constants;		/* of a constant of that type */
 	bool	   *nulls;
@@ -189,6 +191,13 @@ expand_relation(PlannerInfo *root, const Var *var, Row *row)
 	return true;
 }
 
+static void
+set_row_type(Row *row, Oid type, int32 typmod)
+{
+	row->type = lookup_rowtype_tupdesc_copy(type, typmod);
+	row->relation = typeidTypeRelid(type);
+}
+
 static bool
 describe_variable(PlannerInfo *root, const Var *var, Row *row)
 {
@@ -201,7 +210,7 @@ describe_variable(PlannerInfo *root, const Var *var, Row *row)
 	if (!type_is_rowtype(var->vartype))
 		return false;
 	row->variable = var;
-	row->type = lookup_rowtype_tupdesc_copy(getBaseType(var->vartype), -1);
+	set_row_type(row, getBaseType(var->vartype), -1);
 	return true;
 }
 
@@ -213,7 +222,7 @@ describe_row_expression(const RowExpr *expression, Row *row)
 		return false;
 	row->fields = expression->args;
 	if (expression->row_typeid != RECORDOID)
-		row->type = lookup_rowtype_tupdesc_copy(getBaseType(expression->row_typeid), -1);
+		set_row_type(row, getBaseType(expression->row_typeid), -1);
 	else
 		row->names = expression->colnames;
 	return row->type != NULL || list_length(row->names) == list_length(row->fields);
@@ -228,8 +237,7 @@ describe_constant(const Const *constant, Row *row)
 	if (constant->constisnull || !type_is_rowtype(constant->consttype))
 		return false;
 	record = DatumGetHeapTupleHeader(constant->constvalue);
-	row->type = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(record),
-											HeapTupleHeaderGetTypMod(record));
+	set_row_type(row, HeapTupleHeaderGetTypeId(record), HeapTupleHeaderGetTypMod(record));
 	tuple.t_len = HeapTupleHeaderGetDatumLength(record);
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;
@@ -383,15 +391,18 @@ plan_version(PlannerInfo *root, const char *model_name)
 }
 
 /*
- * Have the plan made anew when another version may answer, or another user asks
+ * Have the plan made anew when another version may answer, when another user asks, and when
+ * the row's type changes, which PostgreSQL does not see to where the row is no table's
  */
 static void
-add_dependencies(PlannerInfo *root, Oid predict_function)
+add_dependencies(PlannerInfo *root, Oid predict_function, Oid row_relation)
 {
 	PlannerGlobal *glob = root->glob;
 	MemoryContext caller = MemoryContextSwitchTo(GetMemoryChunkContext(glob));
 
 	glob->relationOids = list_append_unique_oid(glob->relationOids, get_model_relation());
+	if (OidIsValid(row_relation))
+		glob->relationOids = list_append_unique_oid(glob->relationOids, row_relation);
 	record_plan_function_dependency(root, predict_function);
 	glob->dependsOnRole = true;
 	MemoryContextSwitchTo(caller);
@@ -453,7 +464,7 @@ rewrite(PlannerInfo *root, const char *model_argument, Oid function, Node *third
 					   DatumGetTextPP(((Const *) third)->constvalue));
 		call = make_call(cached, version_id, function, third, row, model_name);
 		if (call != NULL)
-			add_dependencies(root, get_model_facts(cached)->predict_function);
+			add_dependencies(root, get_model_facts(cached)->predict_function, row->relation);
 	}
 	PG_FINALLY();
 	{
