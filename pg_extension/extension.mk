@@ -4,7 +4,7 @@ source := ../..
 extension_version := 0.1.0
 
 core_objects := artifact.o datetime.o dictionary.o features.o linear.o reader.o trees.o
-glue_objects := cache.o catalogue.o convert.o predict.o result.o row.o sqlml.o
+glue_objects := cache.o catalogue.o convert.o golden.o numeric.o predict.o result.o row.o sqlml.o
 
 MODULE_big := sqlml
 OBJS := $(core_objects) $(glue_objects)

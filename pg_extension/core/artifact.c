@@ -212,6 +212,12 @@ sqlml_score(const SqlmlModel *model, const SqlmlValue *values, SqlmlWorkspace *w
 		score_linear(model, part, workspace->features, scores);
 }
 
+bool
+sqlml_is_exact(const SqlmlModel *model)
+{
+	return model->part_count == 1 && model->parts[0].tree_count > 0;
+}
+
 double
 sqlml_value(const SqlmlModel *model, const double *scores)
 {

@@ -119,6 +119,9 @@ extern SqlmlWorkspace *sqlml_make_workspace(const SqlmlModel *model, void *memor
 extern void sqlml_score(const SqlmlModel *model, const SqlmlValue *values,
 						SqlmlWorkspace *workspace, double *scores);
 
+/* Whether the raw scores are the estimator's own to the last bit. */
+extern bool sqlml_is_exact(const SqlmlModel *model);
+
 /* The predicted number. Only for a regression. */
 extern double sqlml_value(const SqlmlModel *model, const double *scores);
 

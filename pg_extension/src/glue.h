@@ -19,6 +19,7 @@
 /* catalogue.c: what the tables of sqlml say, asked as the calling user */
 extern int64 find_version(const char *model_name);
 extern bytea *read_artifact(int64 version_id);
+extern Jsonb *read_golden(int64 version_id);
 extern Oid	get_version_relation(void);
 
 /* cache.c: opened artifacts, by version, for the life of the backend */
@@ -55,9 +56,16 @@ extern void convert_datum(Conversion conversion, FmgrInfo *output, Datum datum,
 						  SqlmlValue *value);
 extern void convert_json(const SqlmlColumn *column, const char *name, const char *model_name,
 						 const JsonbValue *json, SqlmlValue *value);
+extern bool json_to_double(const JsonbValue *json, double *number);
 extern const char *json_type_name(const JsonbValue *json);
 extern char *text_to_server(SqlmlText text);
 extern SqlmlText text_from_server(const char *data, int size);
+
+/* numeric.c: faster than the cast, and equal */
+extern double numeric_to_double(Datum datum);
+
+/* golden.c: the answers that a version was published with */
+extern void check_golden(const SqlmlModel *model, const char *model_name, int64 version_id);
 
 /* row.c: a row or a JSON object becomes the core's values, columns matched by name */
 typedef struct RowPlan RowPlan;
