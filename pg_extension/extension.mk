@@ -13,6 +13,10 @@ DATA := sqlml--$(extension_version).sql
 PG_CPPFLAGS := -I$(source)/core -I$(source)/src
 SHLIB_LINK := -lm
 
+# make installcheck: in a new database of the running server that PGHOST and its like name.
+REGRESS := install models predict types errors artifacts prepared
+REGRESS_OPTS := --inputdir=$(source)/test --encoding=UTF8 --no-locale
+
 # PL/Python loads the scoring core as a CPython module out of pkglibdir.
 PYTHON ?= python3
 python_include := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')

@@ -98,47 +98,57 @@ find_version(const char *model_name)
 }
 
 /*
- * Read one value of a version into the caller's memory context
+ * Read the artifact of a version into the caller's memory context
  */
-static struct varlena *
-read_version(SPIPlanPtr *plan, const char *query, int64 version_id)
-{
-	MemoryContext context = CurrentMemoryContext;
-	MemoryContext inside;
-	Datum		value;
-	struct varlena *copy;
-
-	SPI_connect();
-	get_plan(plan, query, INT8OID);
-	if (!fetch_value(*plan, Int64GetDatum(version_id), &value))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("version " INT64_FORMAT " cannot be read", version_id)));
-	inside = MemoryContextSwitchTo(context);
-	copy = PG_DETOAST_DATUM_COPY(value);
-	MemoryContextSwitchTo(inside);
-	SPI_finish();
-	return copy;
-}
-
 bytea *
 read_artifact(int64 version_id)
 {
 	static SPIPlanPtr plan = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext inside;
+	Datum		value;
+	bytea	   *artifact;
 
-	return (bytea *) read_version(&plan,
-								  "SELECT artifact FROM sqlml.version WHERE version_id OPERATOR(pg_catalog.=) $1",
-								  version_id);
+	SPI_connect();
+	get_plan(&plan,
+			 "SELECT artifact FROM sqlml.version WHERE version_id OPERATOR(pg_catalog.=) $1",
+			 INT8OID);
+	if (!fetch_value(plan, Int64GetDatum(version_id), &value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("version " INT64_FORMAT " cannot be read", version_id)));
+	inside = MemoryContextSwitchTo(context);
+	artifact = DatumGetByteaPCopy(value);
+	MemoryContextSwitchTo(inside);
+	SPI_finish();
+	return artifact;
 }
 
+/*
+ * Read the golden rows of a version, whose artifact was read, into the caller's memory context
+ */
 Jsonb *
 read_golden(int64 version_id)
 {
 	static SPIPlanPtr plan = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext inside;
+	Datum		value;
+	Jsonb	   *golden;
 
-	return (Jsonb *) read_version(&plan,
-								  "SELECT golden FROM sqlml.version WHERE version_id OPERATOR(pg_catalog.=) $1",
-								  version_id);
+	SPI_connect();
+	get_plan(&plan,
+			 "SELECT golden FROM sqlml.version WHERE version_id OPERATOR(pg_catalog.=) $1",
+			 INT8OID);
+	if (!fetch_value(plan, Int64GetDatum(version_id), &value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("version " INT64_FORMAT " cannot be read", version_id)));
+	inside = MemoryContextSwitchTo(context);
+	golden = DatumGetJsonbPCopy(value);
+	MemoryContextSwitchTo(inside);
+	SPI_finish();
+	return golden;
 }
 
 /*
