@@ -5,8 +5,8 @@ extension_version := 0.1.0
 
 core_objects := artifact.o bins.o contributions.o datetime.o dictionary.o evaluator.o features.o \
 	kernel.o linear.o masks.o parts.o reader.o response.o trees.o walk.o
-glue_objects := cache.o catalogue.o columns.o convert.o predict.o refuse.o result.o row.o scorer.o \
-	sqlml.o support.o versions.o
+glue_objects := cache.o catalogue.o columns.o convert.o golden.o numeric.o predict.o refuse.o \
+	result.o row.o scorer.o sqlml.o support.o versions.o
 
 MODULE_big := sqlml
 OBJS := $(core_objects) $(glue_objects)
@@ -14,6 +14,10 @@ EXTENSION := sqlml
 DATA := sqlml--$(extension_version).sql
 PG_CPPFLAGS := -I$(source)/core -I$(source)/src
 SHLIB_LINK := -lm
+
+# make installcheck: in a new database of the running server that PGHOST and its like name.
+REGRESS := install models predict types errors artifacts prepared
+REGRESS_OPTS := --inputdir=$(source)/test --encoding=UTF8 --no-locale
 
 # PL/Python loads the scoring core as a CPython module out of pkglibdir.
 PYTHON ?= python3

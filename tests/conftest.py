@@ -9,6 +9,7 @@ What every test may ask for: a real embedded stack, made by the command that use
 A test that breaks its stack makes one of its own with `tests.stack.temporary_stack`.
 """
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -19,7 +20,9 @@ from tests.stack import Stack, temporary_stack
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    with temporary_stack("--load-samples") as stack:
+    # scripts/check_memory.sh asks for a version of its own.
+    chosen = [f"--postgres={major}" for major in os.environ.get("SQLML_TEST_POSTGRES", "").split()]
+    with temporary_stack("--load-samples", *chosen) as stack:
         yield stack
 
 

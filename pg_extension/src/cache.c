@@ -129,6 +129,7 @@ load_model(int64 version_id, const char *model_name)
 							   &allocator, &error);
 	if (cached->model == NULL)
 		report_artifact(&error, model_name);
+	check_golden(cached->model, model_name, version_id);
 	cached->size = MemoryContextMemAllocated(context, true);
 	MemoryContextSwitchTo(caller);
 	MemoryContextSetParent(context, TopMemoryContext);

@@ -210,6 +210,31 @@ read_artifact(int64 version_id, ModelFacts *facts)
 }
 
 /*
+ * Read the golden rows of a version, whose artifact was read, into the caller's memory context
+ */
+Jsonb *
+read_golden(int64 version_id)
+{
+	static SPIPlanPtr plan = NULL;
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext inside;
+	Datum		value;
+	Jsonb	   *golden;
+
+	SPI_connect();
+	get_plan(&plan,
+			 "SELECT golden FROM sqlml.version WHERE version_id OPERATOR(pg_catalog.=) $1",
+			 INT8OID);
+	if (!fetch_value(plan, Int64GetDatum(version_id), get_version_relation(), &value))
+		refuse_version(version_id);
+	inside = MemoryContextSwitchTo(context);
+	golden = DatumGetJsonbPCopy(value);
+	MemoryContextSwitchTo(inside);
+	SPI_finish();
+	return golden;
+}
+
+/*
  * A version that is not there, or not for this user: one answer for both
  */
 void

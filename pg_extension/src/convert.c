@@ -141,7 +141,7 @@ convert_datum(Conversion conversion, FmgrInfo *output, Datum datum, SqlmlValue *
 			value->as.number = DatumGetFloat8(datum);
 			break;
 		case CONVERT_NUMERIC:
-			value->as.number = DatumGetFloat8(DirectFunctionCall1(numeric_float8, datum));
+			value->as.number = numeric_to_double(datum);
 			break;
 		case CONVERT_BOOL:
 			value->as.number = DatumGetBool(datum);
@@ -190,16 +190,16 @@ json_type_name(const JsonbValue *json)
 	}
 }
 
-/* JSON has no NaN and no infinities; to_jsonb writes them as strings */
-static bool
-read_number(const SqlmlColumn *column, const JsonbValue *json, double *number)
+/*
+ * Read a number; false when it is none. JSON has no NaN and no infinities;
+ * to_jsonb writes them as strings.
+ */
+bool
+json_to_double(const JsonbValue *json, double *number)
 {
 	if (json->type == jbvNumeric)
 	{
-		Datum		numeric = NumericGetDatum(json->val.numeric);
-
-		*number = sqlml_json_number(column,
-									DatumGetFloat8(DirectFunctionCall1(numeric_float8, numeric)));
+		*number = numeric_to_double(NumericGetDatum(json->val.numeric));
 		return true;
 	}
 	if (json->type != jbvString)
@@ -254,9 +254,9 @@ convert_json(const SqlmlColumn *column, const char *name, const char *model_name
 	value->is_missing = false;
 	if (json->type == jbvString)
 		text = text_from_server(json->val.string.val, json->val.string.len);
-	if (column->kind == SQLML_NUMERIC && read_number(column, json, &value->as.number))
-		return;
-	if (column->kind == SQLML_BOOLEAN && json->type == jbvBool)
+	if (column->kind == SQLML_NUMERIC && json_to_double(json, &value->as.number))
+		value->as.number = sqlml_json_number(column, value->as.number);
+	else if (column->kind == SQLML_BOOLEAN && json->type == jbvBool)
 		value->as.number = json->val.boolean;
 	else if (column->kind == SQLML_CATEGORY && json->type == jbvString)
 		value->as.text = sqlml_json_text(column, text);

@@ -26,6 +26,7 @@ typedef struct ModelFacts
 
 extern int64 look_up_version(const char *model_name);
 extern bytea *read_artifact(int64 version_id, ModelFacts *facts);
+extern Jsonb *read_golden(int64 version_id);
 extern void refuse_version(int64 version_id);
 extern bool may_execute(Oid function);
 extern Oid	get_version_relation(void);
@@ -77,9 +78,16 @@ extern void convert_datum(Conversion conversion, FmgrInfo *output, Datum datum,
 						  SqlmlValue *value);
 extern void convert_json(const SqlmlColumn *column, const char *name, const char *model_name,
 						 const JsonbValue *json, SqlmlValue *value);
+extern bool json_to_double(const JsonbValue *json, double *number);
 extern const char *json_type_name(const JsonbValue *json);
 extern char *text_to_server(SqlmlText text);
 extern SqlmlText text_from_server(const char *data, int size);
+
+/* numeric.c: faster than the cast, and equal */
+extern double numeric_to_double(Datum datum);
+
+/* golden.c: the answers that a version was published with */
+extern void check_golden(const SqlmlModel *model, const char *model_name, int64 version_id);
 
 /* row.c: a row or a JSON object becomes the core's values, columns matched by name */
 typedef struct RowPlan RowPlan;

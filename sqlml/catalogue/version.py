@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +16,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from sqlml.db import get_query
-from sqlml.enums import Direction, ProblemType
+from sqlml.enums import ColumnKind, Direction, ProblemType
+from sqlml.extract.dataset import Column
 
 GOLDEN_ROWS = 16
 
@@ -67,13 +69,19 @@ def publish(connection: psycopg.Connection, job_id: int, version: Version) -> in
 
 
 def make_golden(
-    rows: Sequence[Mapping[str, object]], raw_scores: Sequence[Sequence[float]]
+    columns: Sequence[Column],
+    rows: Sequence[Mapping[str, Any]],
+    raw_scores: Sequence[Sequence[float]],
 ) -> list[dict[str, Any]]:
-    """Pair held-out rows with the raw scores that every evaluator must give for them."""
+    """
+    Pair held-out rows with the raw scores that every evaluator must give for them.
+
+    The rows are written as predict() reads JSON.
+    """
     return [
         {
-            "row": {name: _make_json(value) for name, value in row.items()},
-            "raw": [_make_json(score) for score in scores],
+            "row": {column.name: _make_json(column.kind, row[column.name]) for column in columns},
+            "raw": [_make_json(ColumnKind.NUMERIC, score) for score in scores],
         }
         for row, scores in zip(rows, raw_scores, strict=True)
     ]
@@ -84,11 +92,26 @@ def get_library_versions() -> dict[str, str]:
     return {name: version(name) for name in ("sqlml", "lightgbm", "scikit-learn")}
 
 
-def _make_json(value: object) -> object:
+def _make_json(kind: ColumnKind, value: Any) -> object:
+    if value is None:
+        return None
+    if kind is ColumnKind.DATETIME:
+        return _write_timestamp(int(value))
     # jsonb knows neither NaN nor infinity.
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+def _write_timestamp(micros: int) -> str:
+    """Write microseconds since 2000 as PostgreSQL puts a timestamp into JSON."""
+    days, rest = divmod(micros, 86_400_000_000)
+    # Python's calendar ends in 9999; the real one repeats itself every 400 years.
+    cycles, days = divmod(days, 146_097)
+    moment = datetime(2000, 1, 1) + timedelta(days=days, microseconds=rest)
+    year = moment.year + 400 * cycles
+    era = "" if year > 0 else " BC"
+    return f"{year if year > 0 else 1 - year:04}-{moment:%m-%dT%H:%M:%S.%f}{era}"
 
 
 def _make_row(job_id: int, model_id: int, version: Version) -> dict[str, object]:

@@ -197,6 +197,7 @@ def make_version(dataset: Dataset, leaderboard: Leaderboard, artifact: Artifact)
         skipped_rows=dataset.null_target_count,
         artifact=artifact.data,
         golden=make_golden(
+            leaderboard.model.columns,
             leaderboard.checked_rows.slice(0, GOLDEN_ROWS).to_pylist(),
             leaderboard.checked_scores[:GOLDEN_ROWS].tolist(),
         ),

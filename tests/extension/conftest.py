@@ -66,6 +66,7 @@ def publish(
     name: str,
     model: FittedModel | bytes,
     target_type: str = "text",
+    golden: str = "[]",
 ) -> None:
     """Make a version the current one of a model, which is made where it is not there."""
     artifact = model if isinstance(model, bytes) else compile_model(model).data
@@ -86,7 +87,8 @@ def publish(
         )
     assert found is not None
     version = connection.execute(
-        INSERT_VERSION, {"model_id": found[0], "name": name, "artifact": artifact}
+        INSERT_VERSION,
+        {"model_id": found[0], "name": name, "artifact": artifact, "golden": golden},
     ).fetchone()
     assert version is not None
     connection.execute(
@@ -107,7 +109,7 @@ version AS (
                                skipped_rows, artifact, golden, libraries)
     SELECT %(model_id)s, (SELECT count(*) + 1 FROM sqlml.version WHERE model_id = %(model_id)s),
            job_id, 'binary', '{}', '{}', 'linear', '{}', 'accuracy', 'maximize', 'none', 1, 1, 0,
-           %(artifact)s, '{}', '{}'
+           %(artifact)s, %(golden)s, '{}'
       FROM job
     RETURNING version_id)
 SELECT version_id FROM version

@@ -1,0 +1,42 @@
+"""
+Small artifacts of every sort, for the fuzzer to tamper with: `python -m … FOLDER`.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlml.compile.artifact import compile_model
+from sqlml.enums import ProblemType
+from sqlml.search.fitted import FittedModel
+from tests.extension.regress_models import MODELS
+from tests.predict.models import draw_linear, fit_trees
+
+SIZE_MAX = 16_384
+
+
+def make_models() -> Iterator[FittedModel]:
+    """Models of both kinds for every problem type, from one leaf to more than a word of them."""
+    for model, _, _ in MODELS.values():
+        yield model
+    for seed, problem_type in enumerate(ProblemType):
+        yield draw_linear(problem_type, seed)
+        for rounds, leaves in ((1, 2), (2, 5), (3, 8)):
+            yield fit_trees(problem_type, seed, rounds=rounds, num_leaves=leaves)
+    yield fit_trees(ProblemType.BINARY, 3, rounds=1, num_leaves=70)
+    yield fit_trees(ProblemType.REGRESSION, 4, rounds=2, num_leaves=6, zero_as_missing=True)
+    yield fit_trees(ProblemType.REGRESSION, 5, rounds=2, num_leaves=6, use_missing=False)
+    yield fit_trees(ProblemType.REGRESSION, 6, rounds=3, num_leaves=6, min_data_in_leaf=1000)
+
+
+def write_seeds(folder: Path) -> None:
+    """Write one file a model."""
+    folder.mkdir(parents=True)
+    for number, model in enumerate(make_models()):
+        data = compile_model(model).data
+        assert len(data) <= SIZE_MAX
+        folder.joinpath(f"{number:02}.bin").write_bytes(data)
+
+
+if __name__ == "__main__":
+    write_seeds(Path(sys.argv[1]))
