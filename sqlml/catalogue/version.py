@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from sqlml.compile.sql import ModelSql
 from sqlml.db import get_query
 from sqlml.enums import Direction, ProblemType
 
@@ -39,6 +40,7 @@ class Version:
     skipped_rows: int
     artifact: bytes
     golden: list[dict[str, Any]]
+    sql: ModelSql
 
 
 def publish(connection: psycopg.Connection, job_id: int, version: Version) -> int | None:
@@ -111,6 +113,9 @@ def _make_row(job_id: int, model_id: int, version: Version) -> dict[str, object]
         "artifact": version.artifact,
         "golden": Jsonb(version.golden, dumps=lambda data: json.dumps(data, allow_nan=False)),
         "libraries": Jsonb(get_library_versions()),
+        "sql": version.sql.text,
+        "sql_problem": version.sql.problem,
+        "inputs": Jsonb(version.sql.inputs),
     }
 
 

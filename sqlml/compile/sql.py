@@ -36,12 +36,25 @@ Boosters = Mapping[int, BoosterText]
 class ModelSql:
     """The common table expressions that follow `input`, and the columns it must have."""
 
-    text: str
-    inputs: tuple[dict[str, str], ...]
+    text: str | None
+    problem: str | None
+    """Why there is no text."""
+    inputs: list[dict[str, str]]
 
 
 def make_sql(model: FittedModel) -> ModelSql:
-    """Write a model as SQL, or raise `NotCompilable` where that cannot be exact or is too large."""
+    """Write a model as SQL, unless it is too large or SQL could not follow it."""
+    inputs = [
+        {"name": column.name, "type": column.type_name, "kind": column.kind.value}
+        for column in model.columns
+    ]
+    try:
+        return ModelSql(_write(model), None, inputs)
+    except NotCompilable as error:
+        return ModelSql(None, error.message, inputs)
+
+
+def _write(model: FittedModel) -> str:
     output_count = get_output_count(model)
     boosters = {
         place: read_booster(part.booster, model, output_count)
@@ -54,11 +67,7 @@ def make_sql(model: FittedModel) -> ModelSql:
     parts = _write_parts(stages, model, boosters, output_count)
     scores = _calibrate(stages, model, _blend(stages, model, boosters, parts))
     _write_answer(stages, model, scores)
-    inputs = tuple(
-        {"name": column.name, "type": column.type_name, "kind": column.kind.value}
-        for column in model.columns
-    )
-    return ModelSql(stages.text, inputs)
+    return stages.text
 
 
 def _check_size(boosters: Boosters, output_count: int, feature_count: int) -> None:
