@@ -5,4 +5,4 @@ DROP FUNCTION IF EXISTS sqlml.check_value(text, jsonb, jsonb);
 DROP FUNCTION IF EXISTS sqlml.json_type_name(jsonb);
 DROP FUNCTION IF EXISTS sqlml.json_expression(jsonb);
 DROP FUNCTION IF EXISTS sqlml.round_to_real(double precision);
-DROP FUNCTION IF EXISTS sqlml.run_model_sql(text, jsonb);
+DROP FUNCTION IF EXISTS sqlml.run_model_sql(integer, text, jsonb);

@@ -16,21 +16,38 @@ BEGIN
 END;
 $$;
 
-CREATE OR REPLACE FUNCTION sqlml.run_model_sql(query text, features jsonb)
+-- Planning the SQL of a model takes many times as long as running it on one row, so it becomes
+-- a prepared statement of the session. One with the same name and another text is not ours.
+-- VOLATILE because no other function may PREPARE; it reads no table.
+CREATE OR REPLACE FUNCTION sqlml.run_model_sql(version_id integer, query text, features jsonb)
 RETURNS record
-LANGUAGE plpgsql STABLE SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET TimeZone = 'UTC'
+SET plan_cache_mode = force_generic_plan
+-- Compiling thousands of expressions to machine code takes seconds.
+SET jit = off
 AS $$
 DECLARE
+    statement_name text := 'sqlml version ' || version_id;
+    preparation text := format('PREPARE %I (jsonb) AS %s', statement_name, query);
+    found text;
     answer record;
 BEGIN
-    EXECUTE query INTO answer USING features;
+    SELECT prepared.statement INTO found FROM pg_prepared_statements AS prepared
+     WHERE prepared.name = statement_name;
+    IF found IS DISTINCT FROM preparation THEN
+        IF found IS NOT NULL THEN
+            EXECUTE format('DEALLOCATE %I', statement_name);
+        END IF;
+        EXECUTE preparation;
+    END IF;
+    EXECUTE format('EXECUTE %I (%L)', statement_name, features) INTO answer;
     RETURN answer;
 END;
 $$;
 GRANT CREATE ON SCHEMA sqlml TO sqlml_evaluator;
-ALTER FUNCTION sqlml.run_model_sql(text, jsonb) OWNER TO sqlml_evaluator;
+ALTER FUNCTION sqlml.run_model_sql(integer, text, jsonb) OWNER TO sqlml_evaluator;
 REVOKE CREATE ON SCHEMA sqlml FROM sqlml_evaluator;
 
 -- The real nearest to a number. PostgreSQL's cast refuses what is beyond its range.
@@ -140,7 +157,7 @@ BEGIN
     input := (SELECT string_agg(format('%s AS %I', sqlml.json_expression(item), item->>'name'), ', ')
                 FROM jsonb_array_elements(version.inputs) AS item);
     SELECT answer.label, answer.value, answer.probabilities INTO label, value, probabilities
-      FROM sqlml.run_model_sql(
+      FROM sqlml.run_model_sql(version.version_id,
         format('WITH input AS (SELECT %s), %s SELECT %s FROM answer', input, version.sql,
             CASE version.problem_type WHEN 'regression'
                  THEN 'NULL::text, prediction, NULL::float8[]'

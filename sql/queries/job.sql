@@ -51,4 +51,4 @@ VALUES (%(job_id)s, %(number)s, %(estimator)s, %(hyperparameters)s, %(score)s, %
 
 -- What only a database without both extensions has.
 -- name: is_sql_only
-SELECT to_regprocedure('sqlml.run_model_sql(text, jsonb)') IS NOT NULL;
+SELECT to_regprocedure('sqlml.run_model_sql(integer, text, jsonb)') IS NOT NULL;
