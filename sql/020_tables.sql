@@ -97,6 +97,15 @@ COMMENT ON TABLE sqlml.version IS 'the results of training; a version never chan
 COMMENT ON COLUMN sqlml.version.columns IS 'the columns that a row must have to be predicted';
 COMMENT ON COLUMN sqlml.version.golden IS
     'held-out rows with the raw scores that every evaluator of the artifact must give';
+-- Columns that older catalogues lack.
+ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS sql text;
+ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS sql_problem text;
+ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS inputs jsonb;
+COMMENT ON COLUMN sqlml.version.sql IS
+    'the model as common table expressions after one called input: docs/model-sql.md';
+COMMENT ON COLUMN sqlml.version.sql_problem IS 'why there is no SQL';
+COMMENT ON COLUMN sqlml.version.inputs IS
+    'the columns of input: name, type at training, kind (numeric, boolean, category, datetime)';
 -- Compressing an artifact saves little and costs its first reader time.
 ALTER TABLE sqlml.version ALTER COLUMN artifact SET STORAGE EXTERNAL;
 

@@ -168,7 +168,7 @@ def run_install(options: argparse.Namespace, settings: Settings) -> int:
     print(f"  extension sqlml (predictions in C)   {report.extension}")
     print(f"  extension sqlml_plpython             {report.plpython}")
     if ExtensionState.INSTALLED not in (report.extension, report.plpython):
-        print("No model can be created until the server has one of the two.")
+        print("Without them models are evaluated as SQL, which is slow: see docs/model-sql.md.")
     if settings.worker_password is None:
         print("The worker needs a password: set SQLML_WORKER_PASSWORD and install again, or run")
         print("  ALTER ROLE sqlml_worker PASSWORD '…';")

@@ -10,11 +10,11 @@ SELECT model_id FROM sqlml.job
 INSERT INTO sqlml.version (
     model_id, number, job_id, problem_type, classes, columns, estimator, hyperparameters, metric,
     direction, score, baseline_score, split, train_rows, holdout_rows, skipped_rows, artifact,
-    golden, libraries)
+    golden, libraries, sql, sql_problem, inputs)
 SELECT %(model_id)s, 1 + coalesce(max(number), 0), %(job_id)s, %(problem_type)s, %(classes)s,
        %(columns)s, %(estimator)s, %(hyperparameters)s, %(metric)s, %(direction)s, %(score)s,
        %(baseline_score)s, %(split)s, %(train_rows)s, %(holdout_rows)s, %(skipped_rows)s,
-       %(artifact)s, %(golden)s, %(libraries)s
+       %(artifact)s, %(golden)s, %(libraries)s, %(sql)s, %(sql_problem)s, %(inputs)s
   FROM sqlml.version WHERE model_id = %(model_id)s
 RETURNING version_id, number;
 

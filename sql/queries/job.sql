@@ -48,3 +48,7 @@ INSERT INTO sqlml.trial (job_id, number, estimator, hyperparameters, score, scor
                          state, error)
 VALUES (%(job_id)s, %(number)s, %(estimator)s, %(hyperparameters)s, %(score)s, %(score_sd)s,
         %(fit_time_s)s, %(state)s, %(error)s);
+
+-- What only a database without both extensions has.
+-- name: is_sql_only
+SELECT to_regprocedure('sqlml.run_model_sql(integer, text, jsonb)') IS NOT NULL;

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from sqlml.compile.sql import ModelSql
 from sqlml.db import get_query
 from sqlml.enums import ColumnKind, Direction, ProblemType
 from sqlml.extract.dataset import Column
@@ -41,6 +42,7 @@ class Version:
     skipped_rows: int
     artifact: bytes
     golden: list[dict[str, Any]]
+    sql: ModelSql
 
 
 def publish(connection: psycopg.Connection, job_id: int, version: Version) -> int | None:
@@ -134,6 +136,9 @@ def _make_row(job_id: int, model_id: int, version: Version) -> dict[str, object]
         "artifact": version.artifact,
         "golden": Jsonb(version.golden, dumps=lambda data: json.dumps(data, allow_nan=False)),
         "libraries": Jsonb(get_library_versions()),
+        "sql": version.sql.text,
+        "sql_problem": version.sql.problem,
+        "inputs": Jsonb(version.sql.inputs),
     }
 
 

@@ -129,7 +129,7 @@ def _write_tree(writer: Writer, tree: Mapping[str, str], feature_count: int) -> 
     leaf_count = int(tree["num_leaves"])
     words = [int(word) for word in tree.get("cat_threshold", "").split()]
     bounds = [int(bound) for bound in tree.get("cat_boundaries", "").split()]
-    nodes = _read_nodes(tree, leaf_count - 1)
+    nodes = read_nodes(tree, leaf_count - 1)
     writer.u32(leaf_count - 1)
     writer.u32(len(words))
     for node in nodes:
@@ -146,7 +146,7 @@ def _write_tree(writer: Writer, tree: Mapping[str, str], feature_count: int) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
+class Node:
     feature: int
     flags: int
     left: int
@@ -154,11 +154,11 @@ class _Node:
     threshold: float
 
 
-def _read_nodes(tree: Mapping[str, str], count: int) -> list[_Node]:
+def read_nodes(tree: Mapping[str, str], count: int) -> list[Node]:
     if count == 0:
         return []
     nodes = [
-        _Node(int(feature), int(flags), int(left), int(right), float(threshold))
+        Node(int(feature), int(flags), int(left), int(right), float(threshold))
         for feature, flags, left, right, threshold in zip(
             tree["split_feature"].split(),
             tree["decision_type"].split(),
@@ -173,7 +173,7 @@ def _read_nodes(tree: Mapping[str, str], count: int) -> list[_Node]:
     return nodes
 
 
-def _write_node(writer: Writer, node: _Node, bounds: list[int], feature_count: int) -> None:
+def _write_node(writer: Writer, node: Node, bounds: list[int], feature_count: int) -> None:
     if not 0 <= node.feature < feature_count or not 0 <= node.flags <= MAX_FLAGS:
         raise NotCompilable(f"a split of type {node.flags} cannot be compiled")
     head = struct.pack("<IIii", node.feature, node.flags, node.left, node.right)

@@ -21,10 +21,11 @@ from psycopg.conninfo import make_conninfo
 
 from sqlml.catalogue.version import GOLDEN_ROWS, Version, make_golden, publish
 from sqlml.compile.artifact import Artifact, compile_model
+from sqlml.compile.sql import ModelSql, make_sql
 from sqlml.config import read_settings
 from sqlml.db import connect, get_query
 from sqlml.enums import EstimatorName, JobStatus, ProblemType
-from sqlml.errors import ArtifactDisagrees, SqlmlError, TrainingFailed
+from sqlml.errors import ArtifactDisagrees, NotCompilable, SqlmlError, TrainingFailed
 from sqlml.extract.dataset import Dataset
 from sqlml.extract.reader import read_dataset
 from sqlml.extract.source import Source, parse_columns
@@ -39,6 +40,8 @@ from sqlml.search.study import search
 
 log = logging.getLogger("sqlml.job.runner")
 
+SMALL_MODEL = {"num_leaves": 15, "learning_rate": 0.1}
+"""Options that stand, unless the statement has others, where models are evaluated as SQL."""
 PUBLISH_SHARE = 0.03
 """The part of the time limit that is kept for compiling and publishing."""
 TOLERANCE = 1e-9
@@ -96,12 +99,17 @@ def train(assignment: Assignment, dsn: str, connection: psycopg.Connection) -> N
     joblog.write_phase("extract")
     dataset = read_dataset(dsn, find_source(connection, job))
     joblog.write_phase("search", describe_dataset(dataset))
-    leaderboard = search(dataset, make_plan(assignment), lambda step: report(joblog, step))
+    needs_sql = is_sql_only(connection)
+    plan = make_plan(assignment, small=needs_sql)
+    leaderboard = search(dataset, plan, lambda step: report(joblog, step))
     joblog.write_phase("compile")
     artifact = compile_model(leaderboard.model)
     verify(artifact, leaderboard, job.model_name)
+    model_sql = make_sql(leaderboard.model)
+    if needs_sql and model_sql.text is None:
+        raise refuse_without_sql(job, model_sql)
     joblog.write_phase("publish", describe_result(leaderboard, assignment))
-    publish(connection, job.job_id, make_version(dataset, leaderboard, artifact))
+    publish(connection, job.job_id, make_version(dataset, leaderboard, artifact, model_sql))
 
 
 def find_source(connection: psycopg.Connection, job: Job) -> Source:
@@ -126,9 +134,14 @@ def find_source(connection: psycopg.Connection, job: Job) -> Source:
     )
 
 
-def make_plan(assignment: Assignment) -> Plan:
-    """Turn the statement's options into the search's plan."""
-    options = assignment.job.options
+def is_sql_only(connection: psycopg.Connection) -> bool:
+    """Whether nothing in the database can evaluate a model but its SQL."""
+    return connection.execute(get_query("job", "is_sql_only")).fetchone() == (True,)
+
+
+def make_plan(assignment: Assignment, *, small: bool) -> Plan:
+    """Turn the statement's options into the search's plan; as SQL a model must be small."""
+    options = {**(SMALL_MODEL if small else {}), **assignment.job.options}
     limit_s = float(options["time_limit"])
     problem_type = options.get("problem_type")
     estimators = options.get("estimators")
@@ -179,7 +192,19 @@ def _is_exact(model: FittedModel) -> bool:
     return model.blend is Blend.RAW and all(isinstance(part, TreePart) for part in model.parts)
 
 
-def make_version(dataset: Dataset, leaderboard: Leaderboard, artifact: Artifact) -> Version:
+def refuse_without_sql(job: Job, model_sql: ModelSql) -> NotCompilable:
+    """Where only SQL can predict, a model that it cannot hold is of no use."""
+    return NotCompilable(
+        f'model "{job.model_name}" cannot be written as SQL',
+        detail=f"In this database models can be evaluated as SQL only: {model_sql.problem}.",
+        hint="Train a smaller one, such as WITH (num_trees = 100, num_leaves = 15), or install"
+        " an extension of sqlml.",
+    )
+
+
+def make_version(
+    dataset: Dataset, leaderboard: Leaderboard, artifact: Artifact, model_sql: ModelSql
+) -> Version:
     """Put together what the catalogue keeps."""
     return Version(
         problem_type=leaderboard.problem_type,
@@ -201,6 +226,7 @@ def make_version(dataset: Dataset, leaderboard: Leaderboard, artifact: Artifact)
             leaderboard.checked_rows.slice(0, GOLDEN_ROWS).to_pylist(),
             leaderboard.checked_scores[:GOLDEN_ROWS].tolist(),
         ),
+        sql=model_sql,
     )
 
 

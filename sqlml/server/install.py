@@ -50,8 +50,8 @@ def install(dsn: str, worker_password: str | None) -> InstallReport:
             _set_worker_password(connection, worker_password)
         extension = _create_extension(connection, "sqlml")
         plpython = _create_extension(connection, "sqlml_plpython")
-        if extension is not ExtensionState.INSTALLED and plpython is ExtensionState.INSTALLED:
-            connection.execute((SQL_FOLDER / "plpython_only.sql").read_bytes())
+        for script in _find_scripts(extension, plpython):
+            connection.execute((SQL_FOLDER / script).read_bytes())
         return InstallReport(
             database=connection.info.dbname,
             server_version=connection.info.server_version,
@@ -64,6 +64,15 @@ def find_parts() -> list[Traversable]:
     """The numbered SQL files, in their order."""
     parts = [part for part in SQL_FOLDER.iterdir() if part.name[:3].isdigit()]
     return sorted(parts, key=lambda part: part.name)
+
+
+def _find_scripts(extension: ExtensionState, plpython: ExtensionState) -> list[str]:
+    """The files that make the functions which predict where the extension sqlml does not."""
+    if extension is ExtensionState.INSTALLED:
+        return ["drop_sql_only.sql"]
+    if plpython is ExtensionState.INSTALLED:
+        return ["drop_sql_only.sql", "plpython_only.sql"]
+    return ["sql_only.sql"]
 
 
 def _set_worker_password(connection: psycopg.Connection, password: str) -> None:

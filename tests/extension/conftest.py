@@ -10,8 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from sqlml.compile.artifact import compile_model
+from sqlml.compile.sql import make_sql
 from sqlml.search.fitted import FittedModel
 from tests.stack import Stack
 
@@ -86,9 +88,14 @@ def publish(
             (name, target_type),
         )
     assert found is not None
+    facts = {"problem_type": "binary", "classes": [], "sql": None, "problem": None, "inputs": None}
+    if isinstance(model, FittedModel):
+        written = make_sql(model)
+        facts |= {"problem_type": model.problem_type, "classes": list(model.classes)}
+        facts |= {"sql": written.text, "problem": written.problem, "inputs": Jsonb(written.inputs)}
     version = connection.execute(
         INSERT_VERSION,
-        {"model_id": found[0], "name": name, "artifact": artifact, "golden": golden},
+        {"model_id": found[0], "name": name, "artifact": artifact, "golden": golden, **facts},
     ).fetchone()
     assert version is not None
     connection.execute(
@@ -106,10 +113,11 @@ WITH job AS (
 version AS (
     INSERT INTO sqlml.version (model_id, number, job_id, problem_type, classes, columns, estimator,
                                hyperparameters, metric, direction, split, train_rows, holdout_rows,
-                               skipped_rows, artifact, golden, libraries)
+                               skipped_rows, artifact, golden, libraries, sql, sql_problem,
+                               inputs)
     SELECT %(model_id)s, (SELECT count(*) + 1 FROM sqlml.version WHERE model_id = %(model_id)s),
-           job_id, 'binary', '{}', '{}', 'linear', '{}', 'accuracy', 'maximize', 'none', 1, 1, 0,
-           %(artifact)s, %(golden)s, '{}'
+           job_id, %(problem_type)s, %(classes)s, '{}', 'linear', '{}', 'accuracy', 'maximize', 'none', 1, 1, 0,
+           %(artifact)s, %(golden)s, '{}', %(sql)s, %(problem)s, %(inputs)s
       FROM job
     RETURNING version_id)
 SELECT version_id FROM version

@@ -133,7 +133,7 @@ def predict_all(connection: Connection, call: str, table: str = "asked") -> list
 def check_model(connection: Connection, evaluator: str, model: FittedModel) -> None:
     """Compare everything that can be asked of a model on every row of both tables."""
     data = compile_model(model).data
-    publish(connection, "m", data)
+    publish(connection, "m", model)
     scorer, reference = Scorer(data, "m"), ReferencePredictor(data)
     for table in ("learnt", "asked"):
         dataset, _ = read_dataset(connection, table)
@@ -187,8 +187,9 @@ def test_all_evaluators_agree_on_every_type(connection, evaluator, problem_type,
 )
 def test_settings_of_the_session_change_nothing(connection, evaluator, setting):
     make_tables(connection)
-    data = compile_model(learn(connection, ProblemType.REGRESSION, "linear")).data
-    publish(connection, "m", data)
+    model = learn(connection, ProblemType.REGRESSION, "linear")
+    data = compile_model(model).data
+    publish(connection, "m", model)
     expected = Scorer(data, "m").raw_scores(read_dataset(connection, "asked")[0])[:, 0]
     connection.execute(f"SET {setting}".encode())
     # As bytes, because extra_float_digits changes the text of the results themselves.
