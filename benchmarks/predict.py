@@ -31,7 +31,7 @@ from benchmarks.predicting.facts import (
     measure_memory,
     measure_parallel,
 )
-from benchmarks.predicting.goals import judge
+from benchmarks.predicting.goals import ANY, judge
 from benchmarks.predicting.models import publish_all, train_boosters, train_linear
 from benchmarks.predicting.peers import make_peers, started_peers
 from benchmarks.predicting.plpython import make_plpython
@@ -120,7 +120,7 @@ def print_goals(samples: Samples, facts: Facts) -> None:
             print(f"{goal.name:48} {goal.bar!s:>11} {'-':>9} {'-':>9}  not measured")
             continue
         paired = "" if outcome.paired is None else f"{outcome.paired:.3g}"
-        met = "yes" if outcome.is_met else "NO"
+        met = "" if goal.bar == ANY else "yes" if outcome.is_met else "NO"
         print(f"{goal.name:48} {goal.bar!s:>11} {outcome.value:9.3g} {paired:>9}  {met}")
 
 
@@ -134,7 +134,8 @@ def make_figures(
     for goal, outcome in judge(samples, facts):
         if outcome is not None:
             figures[f"ratio.{goal.name}"] = outcome.value
-            figures[f"met.{goal.name}"] = outcome.is_met
+            if goal.bar != ANY:
+                figures[f"met.{goal.name}"] = outcome.is_met
             if outcome.paired is not None:
                 figures[f"paired.{goal.name}"] = outcome.paired
     return figures

@@ -4,6 +4,7 @@ Batches outside PostgreSQL: LightGBM's own, and the scoring core on a dataset's 
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,7 @@ def make_batches(boosted: dict[str, Boosted], rows: Rows, row_count: int) -> lis
         count = min(wanted, row_count)
         matrix = boosted[name].matrix(rows, count)
         booster = boosted[name].booster
-        run = timed(lambda booster=booster, matrix=matrix: booster.predict(matrix, num_threads=1))
+        run = timed(partial(booster.predict, matrix, num_threads=1))
         subjects.append(Subject(f"lightgbm, {name}", count, run))
     return subjects
 
@@ -38,7 +39,7 @@ def make_core(boosted: dict[str, Boosted], rows: Rows, row_count: int) -> list[S
     for name in ("a", "b"):
         model = _scoring.open(boosted[name].artifact, name)
         buffers = make_buffers(boosted[name], rows, count)
-        run = timed(lambda model=model, buffers=buffers: model.raw_scores(buffers, count))
+        run = timed(partial(model.raw_scores, buffers, count))
         subjects.append(Subject(f"core, {name}", count, run))
     return subjects
 

@@ -33,11 +33,15 @@ def written_out(session: Session, model: str) -> str | None:
 
 def plpython_scalars(session: Session, model: str) -> str | None:
     """PL/Python with the scoring core, one call a row."""
-    if not session.has_function("sqlml_plpython.predict_proba"):
+    if not session.has_function("sqlml_plpython.create_function"):
         return None
-    return f"sqlml_plpython.predict_proba('{model}', t, '{CLASS}')"
+    session.run(f"CALL sqlml_plpython.create_function('{model}')")
+    columns = ", ".join(f"{column} => t.{column}" for column in TYPES_OF_CUSTOMERS)
+    return f"predict_{model}_proba('{CLASS}', {columns})"
 
 
 def plpython_set_wise(session: Session, model: str, table: str) -> str | None:
     """A query that sums predictions of a table, which PL/Python reads and scores itself."""
-    return None
+    if not session.has_function("sqlml_plpython.predict_summary"):
+        return None
+    return f"SELECT * FROM sqlml_plpython.predict_summary('{model}', 'SELECT * FROM {table}')"

@@ -5,6 +5,7 @@ What is not measured in rounds: bit-equal rows, memory of connections, parallel 
 import math
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -15,7 +16,7 @@ from benchmarks.predicting import calls
 from benchmarks.predicting.models import Boosted, Linear
 from benchmarks.predicting.server import Session
 from benchmarks.predicting.subject import Subject
-from benchmarks.predicting.table import NUMBERS, Rows, make_dataset
+from benchmarks.predicting.table import FLOOR_COLUMN, NUMBERS, Rows, make_dataset
 from sqlml.search.features import encode
 from sqlml.search.fitted import Feature, FeatureOp
 
@@ -80,8 +81,7 @@ def fetch(dsn: str, expression: str, count: int) -> NDArray[np.float64]:
 def make_first_calls(dsn: str) -> list[Subject]:
     """The first prediction of a new connection, less nothing: library, catalogue and model."""
     return [
-        Subject(f"first call, {name}", 1, lambda name=name: call_first(dsn, name))
-        for name in ("a", "b")
+        Subject(f"first call, {name}", 1, partial(call_first, dsn, name)) for name in ("a", "b")
     ]
 
 
@@ -98,7 +98,7 @@ def measure_memory(dsn: str, boosted: Boosted) -> Facts:
         sessions = [Session(dsn) for _ in range(CONNECTIONS)]
         for session in sessions:
             stack.enter_context(session.connection)
-            session.spend("SELECT t.x1 FROM customers AS t LIMIT 1")
+            session.spend(f"SELECT t.{FLOOR_COLUMN} FROM customers AS t LIMIT 1")
         before = sum(read_private_bytes(session.pid) for session in sessions)
         for session in sessions:
             session.spend(f"SELECT {calls.predict('a')} FROM customers AS t LIMIT 1")

@@ -12,7 +12,7 @@ from benchmarks.predicting import calls
 from benchmarks.predicting.models import Boosted
 from benchmarks.predicting.server import Session
 from benchmarks.predicting.subject import Subject
-from benchmarks.predicting.table import LEVEL_COUNTS, TYPES_OF_CUSTOMERS, take_first
+from benchmarks.predicting.table import TYPES_OF_CUSTOMERS, take_first
 
 SLOW_ROWS = 5_000
 FAST_ROWS = 50_000
@@ -26,15 +26,17 @@ import lightgbm, numpy
 found = plpy.execute("SELECT text, levels FROM booster WHERE name = '{model}'")[0]
 SD["booster"] = lightgbm.Booster(model_str=found["text"])
 SD["codes"] = [
-    {{level: code for code, level in enumerate(levels, 2)}} for levels in json.loads(found["levels"])
+    {{level: code for code, level in enumerate(levels, 2)}} if levels else None
+    for levels in json.loads(found["levels"])
 ]
 """
 ENCODE = """
-row = [math.nan if value is None else value for value in args[:{numbers}]]
-row += [
-    0 if value is None else codes.get(value, 1)
-    for codes, value in zip(SD["codes"], args[{numbers}:])
-]
+row = []
+for codes, value in zip(SD["codes"], args):
+    if codes is None:
+        row.append(math.nan if value is None else value)
+    else:
+        row.append(0 if value is None else codes.get(value, 1))
 """
 NAIVE = """
 if "booster" not in SD:{open}
@@ -63,7 +65,7 @@ return SD["answer"].value
 def make_plpython(
     session: Session, dsn: str, boosted: dict[str, Boosted], row_count: int
 ) -> list[Subject]:
-    """Queries through PL/Python. None where the server has no PL/Python."""
+    """Queries through PL/Python; none where the server lacks it."""
     try:
         _make_functions(session, boosted)
     except psycopg.Error as error:
@@ -99,15 +101,14 @@ def _make_functions(session: Session, boosted: dict[str, Boosted]) -> None:
     )
     _make_function(session, "plpython_empty", "\nreturn 0.0\n")
     packages = str(Path(lgb.__file__).parents[1])
-    encode = ENCODE.format(numbers=len(TYPES_OF_CUSTOMERS) - len(LEVEL_COUNTS))
     for model in ("a", "b"):
-        levels = [feature.levels for feature in boosted[model].features if feature.levels]
+        levels = [feature.levels for feature in boosted[model].features]
         session.connection.execute(
             "INSERT INTO booster VALUES (%s, %s, %s)",
             (model, boosted[model].text, json.dumps(levels)),
         )
         opening = OPEN.format(packages=packages, model=model).replace("\n", "\n    ").rstrip()
-        parts = {"open": opening, "encode": encode.rstrip(), "columns": len(TYPES_OF_CUSTOMERS)}
+        parts = {"open": opening, "encode": ENCODE.rstrip(), "columns": len(TYPES_OF_CUSTOMERS)}
         _make_function(session, f"naive_{model}", NAIVE.format(**parts))
         _make_function(session, f"fast_{model}", FAST.format(**parts))
 

@@ -11,10 +11,10 @@ from psycopg import pq
 from benchmarks.predicting import calls
 from benchmarks.predicting.server import Session
 from benchmarks.predicting.subject import Subject
-from benchmarks.predicting.table import SEED
+from benchmarks.predicting.table import FLOOR_COLUMN, SEED
 
 QUERIES = 2_000
-TARGETS = {"without": "t.x1", "with": calls.predict("a")}
+TARGETS = {"without": f"t.{FLOOR_COLUMN}", "with": calls.predict("a")}
 
 
 def make_points(session: Session, row_count: int) -> list[Subject]:

@@ -9,7 +9,7 @@ from benchmarks.predicting import calls
 from benchmarks.predicting.models import SHAPES, Linear
 from benchmarks.predicting.server import Session
 from benchmarks.predicting.subject import Subject
-from benchmarks.predicting.table import TYPES_OF_CUSTOMERS
+from benchmarks.predicting.table import FLOOR_COLUMN, ORDER, TYPES_OF_CUSTOMERS
 from sqlml.server.binaries import read_binaries
 from tests.stack import Stack
 
@@ -25,7 +25,8 @@ def make_scans(session: Session, linear: Linear, row_count: int, tenth: str) -> 
 
     subjects: list[Subject] = []
     columns = ", ".join(f"t.{name}" for name in TYPES_OF_CUSTOMERS)
-    scan("floor", "t.x1")
+    scan("floor", f"t.{FLOOR_COLUMN}")
+    scan("floor, first column", f"t.{ORDER[0]}")
     scan("noop", f"noop({columns})")
     for name, shape in SHAPES.items():
         scan(f"predict {name}", calls.predict(name), shape.table)

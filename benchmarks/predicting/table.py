@@ -14,15 +14,6 @@ from sqlml.enums import ColumnKind
 from sqlml.extract.dataset import Column
 
 SEED = 20261121
-NUMBERS = {
-    **{f"x{number}": "double precision" for number in range(1, 9)},
-    **{f"r{number}": "real" for number in range(1, 5)},
-    **{f"i{number}": "integer" for number in range(1, 6)},
-    **{f"b{number}": "bigint" for number in range(1, 4)},
-}
-LEVEL_COUNTS = {"t1": 3, "t2": 5, "t3": 8, "t4": 12, "t5": 30, "t6": 100, "t7": 300, "t8": 1000}
-"""The text columns and how many different values each has; the frequent ones come first."""
-CODES = {name.replace("t", "c"): name for name in LEVEL_COUNTS}
 ARROW_TYPES = {
     "double precision": pa.float64(),
     "real": pa.float32(),
@@ -30,8 +21,27 @@ ARROW_TYPES = {
     "bigint": pa.int64(),
     "text": pa.string(),
 }
-TYPES_OF_CUSTOMERS = {**NUMBERS, **dict.fromkeys(LEVEL_COUNTS, "text")}
-TYPES_OF_CODED = {**NUMBERS, **dict.fromkeys(CODES, "integer")}
+TYPES = {
+    "x": "double precision",
+    "r": "real",
+    "i": "integer",
+    "b": "bigint",
+    "t": "text",
+    "c": "integer",
+}
+"""By the first letter of a column's name."""
+ORDER = (
+    *("x1", "t1", "x2", "i1", "b1", "t2", "x3", "r1", "i2", "t3", "x4", "b2", "i3", "t4"),
+    *("x5", "r2", "t5", "i4", "x6", "t6", "r3", "x7", "b3", "t7", "i5", "r4", "t8", "x8"),
+)
+"""Texts between numbers, as in tables that have grown."""
+FLOOR_COLUMN = "x7"
+"""What the scan floor sums: the 22nd of 28 columns, so that a scan must find its way there."""
+LEVEL_COUNTS = {"t1": 3, "t2": 5, "t3": 8, "t4": 12, "t5": 30, "t6": 100, "t7": 300, "t8": 1000}
+"""The text columns and how many different values each has; the frequent ones come first."""
+TYPES_OF_CUSTOMERS = {name: TYPES[name[0]] for name in ORDER}
+TYPES_OF_CODED = {name: TYPES[name[0]] for name in (column.replace("t", "c") for column in ORDER)}
+NUMBERS = {name: type_ for name, type_ in TYPES_OF_CUSTOMERS.items() if type_ != "text"}
 EVERY_THIRD_HAS_NULLS = 3
 NULL_SHARE = 0.05
 
@@ -108,9 +118,8 @@ def take_first(dsn: str, row_count: int) -> str:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (LIKE customers)".encode())
         connection.execute(f"TRUNCATE {table}".encode())
-        connection.execute(
-            f"INSERT INTO {table} SELECT * FROM customers WHERE id < {row_count} ORDER BY id".encode()
-        )
+        first = f"SELECT * FROM customers WHERE id < {row_count} ORDER BY id"
+        connection.execute(f"INSERT INTO {table} {first}".encode())
         connection.execute(f"VACUUM (FREEZE, ANALYZE) {table}".encode())
     return table
 
