@@ -16,7 +16,13 @@ from benchmarks.predicting.models import Boosted
 from benchmarks.predicting.subject import Subject
 from benchmarks.predicting.table import Rows
 
-PACKAGES = ("lleaves>=1.3,<2", "onnxruntime>=1.31,<2", "onnxmltools>=1.16,<2", "lightgbm>=4.7,<5")
+PACKAGES = (
+    "lleaves>=1.3,<2",
+    "llvmlite<0.44",
+    "onnxruntime>=1.31,<2",
+    "onnxmltools>=1.16,<2",
+    "lightgbm>=4.7,<5",
+)
 PROGRAM = Path(__file__).with_name("peer_program.py")
 ROWS = {"lleaves": 100_000, "onnx": 20_000}
 BY_DEFAULT = (("lleaves", "a"), ("onnx", "a"), ("onnx", "an"))
@@ -28,11 +34,12 @@ class Peers:
     """The process that runs them."""
 
     def __init__(self, environment: Path):
+        self._log = environment.with_suffix(".log")
         self._process = subprocess.Popen(
             [make_environment(environment), PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._log.open("w"),
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
@@ -45,7 +52,7 @@ class Peers:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise SystemExit(f"the peers' process died of {order}")
+            raise SystemExit(f"the peers' process died of {order}; see {self._log}")
         return float(answer)
 
     def close(self) -> None:
@@ -69,7 +76,7 @@ def make_environment(path: Path) -> Path:
     mark = path / "packages"
     if not mark.exists() or mark.read_text() != repr(PACKAGES):
         subprocess.run([sys.executable, "-m", "venv", "--clear", path], check=True)
-        install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        install = ("-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check")
         subprocess.run([python, *install, *PACKAGES], check=True)
         mark.write_text(repr(PACKAGES))
     return python
