@@ -33,10 +33,23 @@ COLUMNS = (
     Column("i", "integer", ColumnKind.NUMERIC),
     Column("is_new", "boolean", ColumnKind.BOOLEAN),
     Column("stadt", "text", ColumnKind.CATEGORY),
-    Column("t", "text", ColumnKind.CATEGORY),
+    Column("wort", "text", ColumnKind.CATEGORY),
     Column("seen at", "timestamp without time zone", ColumnKind.DATETIME),
 )
-WORDS = ("", " ", "a", "A", "ä", "a\u0308", "Köln", "東京", "🐘", "NULL", "x" * 15, "x" * 16)
+WORDS: tuple[str, ...] = (
+    "",
+    " ",
+    "a",
+    "A",
+    "ä",
+    "a\u0308",
+    "Köln",
+    "東京",
+    "🐘",
+    "NULL",
+    "x" * 15,
+    "x" * 16,
+)
 WORDS += ("x" * 17, "x" * 300, *(f"level {number}" for number in range(60)))
 NUMBERS = (
     *(number for number in HOSTILE_NUMBERS if math.isfinite(number)),
@@ -294,7 +307,8 @@ def fit_number(number: float, type_name: str) -> float | None:
             return float(np.float32(number))
     if type_name in ("integer", "bigint"):
         limit = 2.0**31 if type_name == "integer" else 2.0**63
-        return float(round(number)) if -limit <= number < limit else None
+        rounded = float(np.rint(number))
+        return rounded if -limit <= rounded < limit else None
     return number
 
 
