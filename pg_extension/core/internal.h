@@ -32,12 +32,30 @@ typedef enum SqlmlOp
 
 #define CACHE_LINE 64
 
-/* Open addressing; a slot holds an index into texts plus one, 0 is empty. */
+/*
+ * Sixteen bytes that stand for a text: the text itself, filled up with zeros,
+ * which no text holds; of a longer one its beginning and its hash.
+ */
+typedef struct TextKey
+{
+	uint64_t	low;
+	uint64_t	high;
+} TextKey;
+
+typedef struct DictionarySlot
+{
+	TextKey		key;
+	uint32_t	index;			/* of the text, plus one; 0: empty */
+	bool		is_long;		/* the text is longer than its key */
+} DictionarySlot;
+
+/* Open addressing */
 typedef struct Dictionary
 {
 	const SqlmlText *texts;
-	uint32_t   *slots;
+	DictionarySlot *slots;
 	uint32_t	mask;
+	uint64_t	seed;
 } Dictionary;
 
 typedef struct SqlmlFeature

@@ -129,8 +129,8 @@ class TreePart:
     A LightGBM booster trained on the features in their order (named f0, f1, …).
 
     The leaves are added from 0 in the order of the trees, and divided by the number of
-    iterations where the booster averages (random forest). The raw scores of a booster
-    with a sigmoid of its own are multiplied by it.
+    iterations where the booster averages (random forest). Where the booster has a sigmoid
+    of its own, the part's weight is multiplied by it.
     """
 
     estimator: EstimatorName

@@ -36,7 +36,7 @@ SPECIAL = (
     -math.inf,
 )
 SIXTEEN = "sechzehn Zeichen"
-LEVELS = ("", "a", "b", "1234567", "12345678", "123456789", SIXTEEN, SIXTEEN + "!", SIXTEEN + "?")
+LEVELS = ("", "a", "aa", "aaa", "aab", "aaaa", "1234567", "12345678", "123456789", SIXTEEN, SIXTEEN + "!", SIXTEEN + "?")
 NUMBERS = ("x", "y", "z")
 HAS_MANY_LEVELS = 3000
 
@@ -184,7 +184,7 @@ def draw_rows(
     rng: np.random.Generator, shape: Shape, thresholds: Sequence[float], count: int
 ) -> list[dict[str, Any]]:
     numbers = (*thresholds, *SPECIAL, math.nan, 3.0, 40.5, 99.0, 1e9)
-    few = (*LEVELS, SIXTEEN + ".", "c", "ä", SIXTEEN[:-1])
+    few = (*LEVELS, SIXTEEN + ".", "c", "ä", "ab", "aba", "aaaaa", SIXTEEN[:-1])
     rows: list[dict[str, Any]] = [
         {name: float(rng.choice(numbers)) for name in NUMBERS}
         | {
