@@ -108,6 +108,7 @@ lay_out(const SqlmlModel *model, SqlmlWorkspace *workspace, uintptr_t next)
 	const Evaluator *evaluator = model->evaluator;
 
 	workspace->features = take_memory(&next, model->feature_count, sizeof(double));
+	workspace->part_scores = take_memory(&next, model->output_count, sizeof(double));
 	workspace->bins = take_memory(&next, model->feature_count, sizeof(uint16_t));
 	workspace->ids = take_memory(&next, evaluator ? evaluator->id_count : 0, sizeof(uint16_t *));
 	workspace->cells = take_memory(&next, evaluator ? evaluator->cell_count : 0, sizeof(uint16_t));

@@ -58,7 +58,7 @@ read_features(Reader *reader)
 		read_feature(reader, &model->features[i]);
 }
 
-static double
+double
 encode_feature(const SqlmlFeature *feature, const SqlmlValue *value)
 {
 	double		number;

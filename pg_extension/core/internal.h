@@ -101,7 +101,9 @@ typedef struct SqlmlTree
 	uint32_t	node_count;
 	TreeNode   *nodes;
 	double	   *leaves;			/* node_count + 1 of them */
+	uint32_t   *leaf_counts;	/* training rows in each leaf */
 	uint32_t   *words;
+	uint32_t	depth;			/* splits on the longest way to a leaf */
 } SqlmlTree;
 
 typedef struct SqlmlTerm
@@ -119,6 +121,8 @@ typedef struct SqlmlTerm
 /* Trees, or where there are none, linear terms */
 typedef struct SqlmlPart
 {
+	double		weight;			/* in the blend */
+	bool		is_average;		/* over the iterations of its trees */
 	uint32_t	tree_count;
 	SqlmlTree  *trees;
 	double	   *intercepts;
@@ -131,6 +135,7 @@ typedef struct SqlmlPart
 struct SqlmlWorkspace
 {
 	double	   *features;		/* feature_count of them */
+	double	   *part_scores;	/* output_count of them */
 	uint16_t   *bins;			/* feature_count of them */
 	uint16_t   *cells;			/* of a walk */
 	const uint16_t **ids;		/* of masks */
@@ -180,10 +185,13 @@ extern int64_t find_text(const Dictionary *dictionary, SqlmlText text);
 /* datetime.c */
 extern double datetime_part(SqlmlOp op, int64_t micros);
 
-/* features.c, trees.c, linear.c */
+/* features.c */
 extern void read_features(Reader *reader);
+extern double encode_feature(const SqlmlFeature *feature, const SqlmlValue *value);
 extern void encode_row(const SqlmlModel *model, const SqlmlValue *values,
 					   SqlmlWorkspace *workspace);
+
+/* trees.c, linear.c */
 extern void read_trees(Reader *reader, SqlmlPart *part);
 extern bool goes_left(const SqlmlTree *tree, const TreeNode *node, double value);
 extern void walk_trees(const SqlmlModel *model, const SqlmlPart *part,
@@ -191,6 +199,16 @@ extern void walk_trees(const SqlmlModel *model, const SqlmlPart *part,
 extern void read_linear(Reader *reader, SqlmlPart *part);
 extern void score_linear(const SqlmlModel *model, const SqlmlPart *part,
 						 const double *features, double *scores);
+extern double get_term(const SqlmlTerm *term, double value, uint32_t output,
+					   uint32_t output_count);
+
+/* parts.c */
+extern void read_weights(Reader *reader);
+extern void read_parts(Reader *reader);
+
+/* response.c */
+extern void respond(const SqlmlModel *model, double *scores);
+extern void invert_response(const SqlmlModel *model, double *responses);
 
 /* evaluator.c */
 extern void find_bins(const SqlmlModel *model, SqlmlWorkspace *workspace);

@@ -3,10 +3,11 @@
  *	  LightGBM's trees, walked as LightGBM walks them.
  */
 #include <math.h>
+#include <string.h>
 
 #include "internal.h"
 
-#define TREE_SIZE_MIN 16		/* node count, word count, one leaf */
+#define TREE_SIZE_MIN 20		/* node count, word count, one leaf and its count */
 #define NODE_SIZE 24
 
 static void
@@ -38,40 +39,75 @@ read_node(Reader *reader, TreeNode *node, uint32_t word_count)
 }
 
 /*
- * A child comes after its parent, so that every walk ends
+ * Note how deep a child lies. It comes after its parent and has no other one,
+ * so that every walk ends and the leaves can be counted. False if it does not.
  */
 static bool
-is_sound_child(int32_t child, uint32_t parent, uint32_t node_count)
+place_child(const SqlmlTree *tree, uint32_t *depths, uint32_t parent, int32_t child)
 {
-	if (child < 0)
-		return (uint32_t) ~child <= node_count;
-	return (uint32_t) child > parent && (uint32_t) child < node_count;
+	uint32_t	place = child >= 0 ? (uint32_t) child : tree->node_count + (uint32_t) ~child;
+
+	if (child >= 0 ? (uint32_t) child <= parent || (uint32_t) child >= tree->node_count
+		: (uint32_t) ~child > tree->node_count)
+		return false;
+	if (depths[place] != 0)
+		return false;
+	depths[place] = depths[parent] + 1;
+	return true;
+}
+
+/*
+ * Check that nodes and leaves are a tree, and measure it. Every child has a
+ * place of its own, and there are as many children as places below the root,
+ * so none is left out.
+ */
+static void
+check_shape(Reader *reader, SqlmlTree *tree)
+{
+	SqlmlAllocator allocator = reader->model->allocator;
+	size_t		place_count = 2 * (size_t) tree->node_count + 1;
+	uint32_t   *depths = allocator.allocate(allocator.argument, place_count * sizeof(uint32_t));
+
+	if (depths == NULL)
+	{
+		fail(reader, SQLML_NO_MEMORY, "out of memory");
+		return;
+	}
+	memset(depths, 0, place_count * sizeof(uint32_t));
+	for (uint32_t i = 0; i < tree->node_count && !has_failed(reader); i++)
+	{
+		if (!place_child(tree, depths, i, tree->nodes[i].left) ||
+			!place_child(tree, depths, i, tree->nodes[i].right))
+			fail(reader, SQLML_DAMAGED, "artifact has a tree that is none");
+		if (depths[i] + 1 > tree->depth)
+			tree->depth = depths[i] + 1;
+	}
+	allocator.release(allocator.argument, depths);
 }
 
 static void
 read_tree(Reader *reader, SqlmlTree *tree)
 {
 	uint32_t	word_count;
+	size_t		leaf_count;
 
 	tree->node_count = read_count(reader, NODE_SIZE);
 	word_count = read_count(reader, sizeof(uint32_t));
 	if (tree->node_count >= INT32_MAX)
 		fail(reader, SQLML_DAMAGED, "artifact has too large a tree");
+	leaf_count = (size_t) tree->node_count + 1;
 	tree->nodes = reader_allocate(reader, tree->node_count, sizeof(TreeNode));
-	tree->leaves = reader_allocate(reader, (size_t) tree->node_count + 1, sizeof(double));
+	tree->leaves = reader_allocate(reader, leaf_count, sizeof(double));
+	tree->leaf_counts = reader_allocate(reader, leaf_count, sizeof(uint32_t));
 	tree->words = reader_allocate(reader, word_count, sizeof(uint32_t));
 	for (uint32_t i = 0; i < tree->node_count && !has_failed(reader); i++)
-	{
-		TreeNode   *node = &tree->nodes[i];
-
-		read_node(reader, node, word_count);
-		if (!is_sound_child(node->left, i, tree->node_count) ||
-			!is_sound_child(node->right, i, tree->node_count))
-			fail(reader, SQLML_DAMAGED, "artifact has a tree that is none");
-	}
+		read_node(reader, &tree->nodes[i], word_count);
 	if (has_failed(reader))
 		return;
-	read_doubles(reader, tree->leaves, (size_t) tree->node_count + 1);
+	check_shape(reader, tree);
+	read_doubles(reader, tree->leaves, leaf_count);
+	for (size_t i = 0; i < leaf_count && !has_failed(reader); i++)
+		tree->leaf_counts[i] = read_u32(reader);
 	for (uint32_t i = 0; i < word_count && !has_failed(reader); i++)
 		tree->words[i] = read_u32(reader);
 }
@@ -79,6 +115,11 @@ read_tree(Reader *reader, SqlmlTree *tree)
 void
 read_trees(Reader *reader, SqlmlPart *part)
 {
+	uint32_t	flags = read_u32(reader);
+
+	if (flags > 1)
+		fail(reader, SQLML_DAMAGED, "artifact has trees with unknown flags");
+	part->is_average = flags == 1;
 	part->tree_count = read_count(reader, TREE_SIZE_MIN);
 	if (part->tree_count == 0 || part->tree_count % reader->model->output_count != 0)
 		fail(reader, SQLML_DAMAGED, "artifact has a number of trees that suits no model");

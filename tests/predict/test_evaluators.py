@@ -232,7 +232,7 @@ def check_model(shape: Shape, seed: int, row_count: int) -> dict[str, Scorer]:
 
 
 def get_part(model: FittedModel) -> TreePart:
-    part = model.parts[0] if hasattr(model, "parts") else model.part
+    (part,) = model.parts
     assert isinstance(part, TreePart)
     return part
 
