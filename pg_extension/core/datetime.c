@@ -47,14 +47,6 @@ at_most(int64_t value, int64_t limit)
 	return value < limit ? value : limit;
 }
 
-typedef struct Calendar
-{
-	int64_t		year;
-	int64_t		month;
-	int64_t		day;
-	int64_t		yearday;
-} Calendar;
-
 static Calendar
 split_days(int64_t days_since_2000)
 {
@@ -85,28 +77,35 @@ split_days(int64_t days_since_2000)
 	return calendar;
 }
 
-double
-datetime_part(SqlmlOp op, int64_t micros)
+/*
+ * Split a datetime, which one column's features share
+ */
+Datetime
+split_datetime(int64_t micros)
 {
-	int64_t		days = floor_divide(micros, MICROS_PER_DAY);
+	return (Datetime) {micros, split_days(floor_divide(micros, MICROS_PER_DAY))};
+}
 
+double
+get_datetime_part(const Datetime *datetime, SqlmlOp op)
+{
 	switch (op)
 	{
 		case OP_EPOCH:
-			return (double) micros / 1e6;
+			return (double) datetime->micros / 1e6;
 		case OP_HOUR:
-			return (double) (floor_remainder(micros, MICROS_PER_DAY) / MICROS_PER_HOUR);
+			return (double) (floor_remainder(datetime->micros, MICROS_PER_DAY) / MICROS_PER_HOUR);
 		case OP_WEEKDAY:
 			/* 2000-01-01 was a Saturday */
-			return (double) floor_remainder(days + 5, 7);
+			return (double) floor_remainder(floor_divide(datetime->micros, MICROS_PER_DAY) + 5, 7);
 		case OP_YEAR:
-			return (double) split_days(days).year;
+			return (double) datetime->calendar.year;
 		case OP_MONTH:
-			return (double) split_days(days).month;
+			return (double) datetime->calendar.month;
 		case OP_DAY:
-			return (double) split_days(days).day;
+			return (double) datetime->calendar.day;
 		case OP_YEARDAY:
-			return (double) split_days(days).yearday;
+			return (double) datetime->calendar.yearday;
 		default:
 			return 0;
 	}

@@ -58,30 +58,66 @@ read_features(Reader *reader)
 		read_feature(reader, &model->features[i]);
 }
 
+static double
+encode_number(const SqlmlFeature *feature, const SqlmlValue *value)
+{
+	return value->is_missing || isnan(value->as.number) ? feature->fill : value->as.number;
+}
+
+/* 0 is NULL, 1 any value that is no level */
+static double
+encode_code(const SqlmlFeature *feature, const SqlmlValue *value)
+{
+	return value->is_missing ? 0 : (double) (find_text(&feature->levels, value->as.text) + 2);
+}
+
 double
 encode_feature(const SqlmlFeature *feature, const SqlmlValue *value)
 {
-	double		number;
+	Datetime	datetime;
 
-	/* 0 is NULL, 1 any value that is no level */
 	if (feature->op == OP_CODE)
-		return value->is_missing ? 0 : (double) (find_text(&feature->levels, value->as.text) + 2);
+		return encode_code(feature, value);
+	if (feature->op == OP_VALUE)
+		return encode_number(feature, value);
 	if (value->is_missing)
 		return feature->fill;
-	if (feature->op != OP_VALUE)
-		return datetime_part(feature->op, value->as.micros);
-	number = value->as.number;
-	return isnan(number) ? feature->fill : number;
+	datetime = split_datetime(value->as.micros);
+	return get_datetime_part(&datetime, feature->op);
+}
+
+/*
+ * Encode the features from i on that are parts of the same datetime. Gives the
+ * first one that is not.
+ */
+static uint32_t
+encode_datetime(const SqlmlModel *model, const SqlmlValue *values, double *numbers, uint32_t i)
+{
+	uint32_t	column = model->features[i].column;
+	bool		is_missing = values[column].is_missing;
+	Datetime	datetime = split_datetime(is_missing ? 0 : values[column].as.micros);
+
+	for (; i < model->feature_count && model->features[i].column == column; i++)
+		numbers[i] = is_missing ? model->features[i].fill
+			: get_datetime_part(&datetime, model->features[i].op);
+	return i;
 }
 
 void
 encode_row(const SqlmlModel *model, const SqlmlValue *values, SqlmlWorkspace *workspace)
 {
-	for (uint32_t i = 0; i < model->feature_count; i++)
+	double	   *numbers = workspace->features;
+
+	for (uint32_t i = 0; i < model->feature_count;)
 	{
 		const SqlmlFeature *feature = &model->features[i];
 
-		workspace->features[i] = encode_feature(feature, &values[feature->column]);
+		if (feature->op == OP_VALUE)
+			numbers[i++] = encode_number(feature, &values[feature->column]);
+		else if (feature->op == OP_CODE)
+			numbers[i++] = encode_code(feature, &values[feature->column]);
+		else
+			i = encode_datetime(model, values, numbers, i);
 	}
 	find_bins(model, workspace);
 }

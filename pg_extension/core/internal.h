@@ -67,6 +67,20 @@ typedef struct SqlmlFeature
 	Dictionary	levels;
 } SqlmlFeature;
 
+typedef struct Calendar
+{
+	int64_t		year;
+	int64_t		month;
+	int64_t		day;
+	int64_t		yearday;
+} Calendar;
+
+typedef struct Datetime
+{
+	int64_t		micros;
+	Calendar	calendar;
+} Datetime;
+
 typedef struct TreeNode
 {
 	union
@@ -183,7 +197,8 @@ extern void make_dictionary(Reader *reader, Dictionary *dictionary,
 extern int64_t find_text(const Dictionary *dictionary, SqlmlText text);
 
 /* datetime.c */
-extern double datetime_part(SqlmlOp op, int64_t micros);
+extern Datetime split_datetime(int64_t micros);
+extern double get_datetime_part(const Datetime *datetime, SqlmlOp op);
 
 /* features.c */
 extern void read_features(Reader *reader);

@@ -61,7 +61,11 @@ NAME(reach) (const Masks *masks, const MaskGroup *group, const MaskUse *uses,
 				parts[block][part] &= row[part];
 		}
 	}
-	memcpy(reached, parts, sizeof(parts));
+#pragma GCC unroll 16
+	for (int block = 0; block < GROUP_BLOCKS; block++)
+#pragma GCC unroll 16
+		for (int part = 0; part < ROW_PARTS; part++)
+			reached[block * ROW_PARTS + part] = parts[block][part];
 }
 
 #define SCORE_MASKS(BITS, COUNT_ZEROS) \

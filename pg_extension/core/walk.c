@@ -44,6 +44,7 @@ typedef struct WalkBuilder
 	Walk	   *walk;
 	WalkFeature *features;
 	FeatureCells *cells;		/* one a feature of the model */
+	uint64_t	filled_count;	/* cells of all bins */
 } WalkBuilder;
 
 static int
@@ -121,8 +122,9 @@ place_cells(WalkBuilder *build, WalkFeature *feature)
 	cells->first_set_cell = (uint32_t) cell_count;
 	cell_count += ((uint64_t) cells->set_count + SETS_A_CELL - 1) / SETS_A_CELL;
 	if (cell_count + build->walk->cell_count > CELLS_MAX ||
-		cell_count * bin_count > CELLS_SIZE_MAX / sizeof(uint16_t))
+		build->filled_count + cell_count * bin_count > CELLS_SIZE_MAX / sizeof(uint16_t))
 		return false;
+	build->filled_count += cell_count * bin_count;
 	feature->first_cell = build->walk->cell_count;
 	feature->cell_count = (uint32_t) cell_count;
 	build->walk->cell_count += feature->cell_count;
