@@ -3,8 +3,6 @@ Calls of predict() that become calls on columns when a query is planned: on whic
 which answers, and until when.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from sqlml.enums import ColumnKind, ProblemType
@@ -95,7 +93,7 @@ KEPT = {
 
 
 @pytest.fixture
-def table(connection: Connection) -> Iterator[Connection]:
+def table(connection: Connection) -> Connection:
     fill(connection)
     return connection
 
