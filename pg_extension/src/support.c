@@ -427,7 +427,6 @@ make_call(const CachedModel *cached, int64 version_id, Oid function, Node *third
 		  const char *model_name)
 {
 	const SqlmlModel *model = get_core_model(cached);
-	const ModelFacts *facts = get_model_facts(cached);
 	List	   *columns;
 	List	   *arguments;
 	Datum		label;
@@ -435,7 +434,7 @@ make_call(const CachedModel *cached, int64 version_id, Oid function, Node *third
 	if (model->column_count > FUNC_MAX_ARGS - ARGUMENTS_BEFORE_COLUMNS)
 		return NULL;
 	columns = match_columns(row, model, model_name);
-	label = CStringGetTextDatum(psprintf("%s version %d", facts->model_name, facts->number));
+	label = CStringGetTextDatum(get_model_facts(cached)->label);
 	arguments = list_make3(makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1, label, false, false),
 						   makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
 									 Int32GetDatum((int32) version_id), false, true),
@@ -464,7 +463,7 @@ rewrite(PlannerInfo *root, const char *model_argument, Oid function, Node *third
 					   DatumGetTextPP(((Const *) third)->constvalue));
 		call = make_call(cached, version_id, function, third, row, model_name);
 		if (call != NULL)
-			add_dependencies(root, get_model_facts(cached)->predict_function, row->relation);
+			add_dependencies(root, find_predict_function(get_model_facts(cached)), row->relation);
 	}
 	PG_FINALLY();
 	{
