@@ -4,8 +4,8 @@ source := ../..
 extension_version := 0.1.0
 
 core_objects := artifact.o datetime.o dictionary.o features.o linear.o reader.o trees.o
-glue_objects := cache.o catalogue.o columns.o convert.o predict.o refuse.o result.o row.o scorer.o \
-	sqlml.o support.o versions.o
+glue_objects := cache.o catalogue.o columns.o convert.o known_row.o predict.o refuse.o result.o \
+	row.o scorer.o sqlml.o support.o versions.o
 
 MODULE_big := sqlml
 OBJS := $(core_objects) $(glue_objects)
