@@ -129,12 +129,12 @@ look_up_version(const char *model_name)
  * The function predict_<model>(anyelement) of a model, while its owner owns it.
  * Whoever may execute it may use the model.
  */
-static Oid
-find_predict_function(const char *schema_name, const char *model_name, Oid owner)
+Oid
+find_predict_function(const ModelFacts *facts)
 {
-	Oid			namespace = get_namespace_oid(schema_name, true);
+	Oid			namespace = get_namespace_oid(facts->schema_name, true);
 	Oid			argument = ANYELEMENTOID;
-	char	   *name = psprintf("predict_%s", model_name);
+	char	   *name = psprintf("predict_%s", facts->model_name);
 	HeapTuple	tuple;
 	Oid			function = InvalidOid;
 
@@ -144,7 +144,7 @@ find_predict_function(const char *schema_name, const char *model_name, Oid owner
 							ObjectIdGetDatum(namespace));
 	if (!HeapTupleIsValid(tuple))
 		return InvalidOid;
-	if (((Form_pg_proc) GETSTRUCT(tuple))->proowner == owner)
+	if (((Form_pg_proc) GETSTRUCT(tuple))->proowner == facts->owner)
 		function = ((Form_pg_proc) GETSTRUCT(tuple))->oid;
 	ReleaseSysCache(tuple);
 	return function;
@@ -199,11 +199,10 @@ read_artifact(int64 version_id, ModelFacts *facts)
 		refuse_version(version_id);
 	inside = MemoryContextSwitchTo(context);
 	artifact = DatumGetByteaPCopy(value);
-	facts->number = DatumGetInt32(get_not_null(2));
+	facts->schema_name = pstrdup(NameStr(*DatumGetName(get_not_null(3))));
 	facts->model_name = pstrdup(NameStr(*DatumGetName(get_not_null(4))));
-	facts->predict_function = find_predict_function(NameStr(*DatumGetName(get_not_null(3))),
-													facts->model_name,
-													DatumGetObjectId(get_not_null(5)));
+	facts->owner = DatumGetObjectId(get_not_null(5));
+	facts->label = psprintf("%s version %d", facts->model_name, DatumGetInt32(get_not_null(2)));
 	MemoryContextSwitchTo(inside);
 	SPI_finish();
 	return artifact;

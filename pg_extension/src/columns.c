@@ -13,7 +13,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #include "glue.h"
 
@@ -72,14 +71,14 @@ make_model_name(FunctionCallInfo fcinfo)
 static void
 check_privilege(const ColumnsState *state, int32 version_id)
 {
-	Oid			function = get_model_facts(state->scorer.cached)->predict_function;
+	Oid			function = find_predict_function(get_model_facts(state->scorer.cached));
 
-	if (OidIsValid(function) && !SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
+	if (!OidIsValid(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("model \"%s\" was dropped", state->scorer.model_name),
 				 errhint("Run the query again.")));
-	if (!OidIsValid(function) || !may_execute(function))
+	if (!may_execute(function))
 		refuse_version(version_id);
 }
 

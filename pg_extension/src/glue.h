@@ -19,15 +19,17 @@
 /* catalogue.c: what the tables of sqlml say, asked as the calling user */
 typedef struct ModelFacts
 {
+	char	   *label;			/* such as "churn version 3" */
+	char	   *schema_name;
 	char	   *model_name;
-	int32		number;			/* of the version */
-	Oid			predict_function;	/* whose EXECUTE is the privilege to predict */
+	Oid			owner;
 } ModelFacts;
 
 extern int64 look_up_version(const char *model_name);
 extern bytea *read_artifact(int64 version_id, ModelFacts *facts);
 extern Jsonb *read_golden(int64 version_id);
 extern void refuse_version(int64 version_id);
+extern Oid	find_predict_function(const ModelFacts *facts);
 extern bool may_execute(Oid function);
 extern Oid	get_version_relation(void);
 extern Oid	get_model_relation(void);

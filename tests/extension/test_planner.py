@@ -3,16 +3,15 @@ Calls of predict() that become calls on columns when a query is planned: on whic
 which answers, and until when.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.search.fitted import Feature, FeatureOp
-from tests.extension.conftest import Connection, publish
+from tests.extension.conftest import Connection, connect, publish
 from tests.extension.test_predict import BINARY, ask
 from tests.predict.models import COLUMNS, draw_linear, training_rows
+from tests.stack import Stack
 
 TABLE = """
 CREATE TABLE t (id integer PRIMARY KEY, gone text, extra text, "seen at" timestamp, city varchar(9),
@@ -95,7 +94,7 @@ KEPT = {
 
 
 @pytest.fixture
-def table(connection: Connection) -> Iterator[Connection]:
+def table(connection: Connection) -> Connection:
     fill(connection)
     return connection
 
@@ -328,3 +327,39 @@ def test_models_of_very_many_columns(connection, count):
     assert row is not None
     assert row[0] == row[1]
     assert ("predict_columns(" in explain(connection, call)) is (count == 97)
+
+
+def test_rows_on_every_version_of_postgresql(matrix_stack: Stack):
+    with connect(matrix_stack.dsn) as connection:
+        fill(connection)
+        for shapes, is_rewritten in ((REWRITTEN, True), (KEPT, False)):
+            for relation in shapes.values():
+                check_shape(connection, relation, is_rewritten)
+        if connection.info.server_version >= 180000:
+            check_what_is_new_in_18(connection)
+
+
+def check_what_is_new_in_18(connection: Connection) -> None:
+    connection.execute(
+        'CREATE TABLE g ("größe" integer, is_new boolean, city text, "seen at" timestamp,'
+        " base float8, amount float8 GENERATED ALWAYS AS (base * 2) VIRTUAL)"
+    )
+    connection.execute('INSERT INTO g SELECT "größe", is_new, city, "seen at", id FROM t')
+    check_shape(connection, "g AS r", True)
+    check_shape(connection, "g AS r LEFT JOIN t ON false", True)
+    for query in (
+        "INSERT INTO g (base) VALUES (1) RETURNING predict(old), predict(new), predict(g)",
+        "UPDATE g SET base = base + 1 RETURNING predict(old), predict(new), predict(g)",
+        """
+        MERGE INTO t USING (SELECT * FROM t WHERE id < 3) AS s ON t.id = s.id
+         WHEN NOT MATCHED BY SOURCE THEN UPDATE SET extra = predict(t)
+         WHEN MATCHED THEN DELETE
+        RETURNING merge_action(), predict(s), predict(t), predict(old), predict(new)""",
+    ):
+        answers = []
+        for call in (CALL, UNPLANNED):
+            connection.execute("BEGIN")
+            calls = query.replace("predict(", call.removesuffix("{})"))
+            answers.append(sorted(connection.execute(calls.encode()).fetchall(), key=str))
+            connection.execute("ROLLBACK")
+        assert answers[0] == answers[1]
