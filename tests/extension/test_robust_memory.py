@@ -10,10 +10,10 @@ from sqlml.search.fitted import Feature, FeatureOp, FittedModel
 from tests.extension.conftest import Connection, publish
 from tests.predict.models import draw_linear
 
-ROWS = 200_000
+ROWS = 100_000
 TOASTED_ROWS = 2_500
 EARLY = 1_000
-SLACK = 200_000
+SLACK = 100_000
 """A leak of one byte a row would be seen."""
 
 COLUMNS = {
