@@ -7,13 +7,14 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 CORE = Path("pg_extension/core")
+MODULE = Path("pg_extension/python")
 
 setup(
     ext_modules=[
         Extension(
             "sqlml.predict._scoring",
-            sources=[*map(str, sorted(CORE.glob("*.c"))), "pg_extension/python/module.c"],
-            depends=[*map(str, sorted(CORE.glob("*.h")))],
+            sources=sorted(map(str, [*CORE.glob("*.c"), *MODULE.glob("*.c")])),
+            depends=sorted(map(str, [*CORE.glob("*.h"), *MODULE.glob("*.h")])),
             include_dirs=[str(CORE)],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             # Fused multiply-add would round otherwise than the estimators do.

@@ -3,7 +3,8 @@
 source := ../..
 extension_version := 0.1.0
 
-core_objects := artifact.o datetime.o dictionary.o features.o linear.o reader.o trees.o
+core_objects := artifact.o bins.o contributions.o datetime.o dictionary.o evaluator.o features.o \
+	kernel.o linear.o masks.o parts.o reader.o response.o trees.o walk.o
 glue_objects := cache.o catalogue.o convert.o golden.o numeric.o predict.o result.o row.o sqlml.o
 
 MODULE_big := sqlml
@@ -49,9 +50,16 @@ override CFLAGS := $(filter-out -W% -fexcess-precision=%,$(CFLAGS)) $(warnings) 
 
 $(OBJS): $(wildcard $(source)/core/*.h $(source)/src/*.h)
 
-$(scoring): $(core_objects:.o=.c) $(source)/python/module.c $(wildcard $(source)/core/*.h)
-	$(CC) -shared -fPIC -O2 -std=c11 -Wall -Wextra $(if $(STRICT),-Werror) -fvisibility=hidden \
-		-ffp-contract=off -DPy_LIMITED_API=0x030B0000 -I$(python_include) -I$(source)/core \
+# The wheel's module, what only a backend can do, and the conversions of the C extension.
+scoring_sources := $(core_objects:.o=.c) $(source)/src/convert.c \
+	$(wildcard $(source)/python/*.c $(source)/python/server/*.c)
+scoring_headers := $(wildcard $(source)/core/*.h $(source)/src/*.h $(source)/python/*.h \
+	$(source)/python/server/*.h)
+
+$(scoring): $(scoring_sources) $(scoring_headers)
+	$(CC) -shared -fPIC -O2 -std=gnu11 $(warnings) -fvisibility=hidden -ffp-contract=off \
+		-DSQLML_SERVER -DPy_LIMITED_API=0x030B0000 -I$(source)/core -I$(source)/src \
+		-I$(source)/python -isystem $(includedir_server) -isystem $(python_include) \
 		$(filter %.c,$^) -lm -o $@
 
 sqlml_plpython--%.sql: $(source)/sqlml_plpython--%.sql.in

@@ -6,12 +6,38 @@ class ScoringError(Exception):
 class Model:
     problem_type: str
     output_count: int
+    is_exact: bool
     size_bytes: int
+    evaluators: tuple[str, ...]
+    instructions: str | None
     classes: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
+    type_names: tuple[str, ...]
     def raw_scores(self, columns: tuple[Sequence[object], ...], row_count: int, /) -> bytes: ...
+    def contributions(self, columns: tuple[Sequence[object], ...], row_count: int, /) -> bytes: ...
     def predict_json(self, json: str, is_row: bool, /) -> str | float: ...
     def probability_json(self, json: str, is_row: bool, label: str, /) -> float: ...
+    def raw_scores_json(self, json: str, /) -> tuple[float, ...]: ...
+    def bind(
+        self, numbers: Sequence[str], texts: Sequence[str], moments: Sequence[str], /
+    ) -> Binding: ...
 
-def open(data: bytes, name: str, /) -> Model: ...
+class Binding:
+    def predict(
+        self,
+        numbers: list[float | None] | None,
+        texts: list[str | None] | None,
+        moments: list[bytes | None] | None,
+        /,
+    ) -> str | float: ...
+    def probability(
+        self,
+        numbers: list[float | None] | None,
+        texts: list[str | None] | None,
+        moments: list[bytes | None] | None,
+        label: str,
+        /,
+    ) -> float: ...
+
+def open(data: bytes, name: str, evaluator: int = 0, instructions: int = 0, /) -> Model: ...
 def read_number(text: str, /) -> float: ...
