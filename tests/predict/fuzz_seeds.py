@@ -4,15 +4,31 @@ Small artifacts of every sort, for the fuzzer to tamper with: `python -m … FOL
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
-from sqlml.search.fitted import FittedModel
+from sqlml.search.fitted import Blend, FittedModel
 from tests.extension.regress_models import MODELS
-from tests.predict.models import draw_linear, fit_trees
+from tests.predict.models import draw_linear, fit_trees, get_output_count
 
 SIZE_MAX = 16_384
+
+
+def blend(problem_type: ProblemType, how: Blend) -> FittedModel:
+    """Trees and a linear part of the same features, with a calibration."""
+    trees = fit_trees(problem_type, rounds=2, num_leaves=4)
+    line = draw_linear(problem_type, features=trees.features)
+    outputs = get_output_count(problem_type)
+    return replace(
+        trees,
+        parts=(*trees.parts, *line.parts),
+        weights=(0.75, 0.25),
+        blend=how,
+        scale=1.5,
+        offsets=tuple(0.5 for _ in range(outputs)),
+    )
 
 
 def make_models() -> Iterator[FittedModel]:
@@ -23,6 +39,8 @@ def make_models() -> Iterator[FittedModel]:
         yield draw_linear(problem_type, seed)
         for rounds, leaves in ((1, 2), (2, 5), (3, 8)):
             yield fit_trees(problem_type, seed, rounds=rounds, num_leaves=leaves)
+        yield blend(problem_type, Blend.RAW)
+        yield blend(problem_type, Blend.RESPONSE)
     yield fit_trees(ProblemType.BINARY, 3, rounds=1, num_leaves=70)
     yield fit_trees(ProblemType.REGRESSION, 4, rounds=2, num_leaves=6, zero_as_missing=True)
     yield fit_trees(ProblemType.REGRESSION, 5, rounds=2, num_leaves=6, use_missing=False)

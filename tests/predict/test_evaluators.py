@@ -36,7 +36,20 @@ SPECIAL = (
     -math.inf,
 )
 SIXTEEN = "sechzehn Zeichen"
-LEVELS = ("", "a", "aa", "aaa", "aab", "aaaa", "1234567", "12345678", "123456789", SIXTEEN, SIXTEEN + "!", SIXTEEN + "?")
+LEVELS = (
+    "",
+    "a",
+    "aa",
+    "aaa",
+    "aab",
+    "aaaa",
+    "1234567",
+    "12345678",
+    "123456789",
+    SIXTEEN,
+    SIXTEEN + "!",
+    SIXTEEN + "?",
+)
 NUMBERS = ("x", "y", "z")
 HAS_MANY_LEVELS = 3000
 
@@ -285,7 +298,9 @@ def test_the_size_decides_on_the_evaluator(leaf_count, tree_count, kinds):
 def test_thousands_of_categories(leaf_count):
     shape = Shape(ProblemType.BINARY, (leaf_count,) * 40, many_levels=HAS_MANY_LEVELS)
     scorers = check_model(shape, 2, row_count=500)
-    assert {name.split()[0] for name in scorers} >= ({"masks", "walk"} if leaf_count < 65 else {"walk"})
+    assert {name.split()[0] for name in scorers} >= (
+        {"masks", "walk"} if leaf_count < 65 else {"walk"}
+    )
 
 
 def test_more_thresholds_than_three_steps_of_a_search_tell_apart():

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "evaluator.h"
 #include "fuzz.h"
 
 /* An artifact may need this many times its size, and tables of its trees */
@@ -142,19 +143,57 @@ check_answers(const SqlmlModel *model, const double *scores)
 }
 
 static void
-score_row(Random *random, const SqlmlModel *model, SqlmlWorkspace *workspace)
+explain_row(const SqlmlModel *model, const SqlmlValue *values)
 {
+	void	   *memory = malloc(sqlml_contribution_size(model));
+	double	   *contributions = malloc(sizeof(double) * model->output_count *
+									   ((size_t) model->column_count + 1));
+	SqlmlError	error;
+	SqlmlStatus status = sqlml_contribute(model, values, memory, contributions, &error);
+
+	if (status != SQLML_OK && status != SQLML_UNSUPPORTED)
+		fail_case("contributions failed for no reason");
+	free(memory);
+	free(contributions);
+}
+
+/*
+ * Compare the scores of two evaluators to the last bit; NaN may be any NaN
+ */
+static void
+compare_scores(const SqlmlModel *model, const double *scores, const double *others)
+{
+	for (uint32_t k = 0; k < model->output_count; k++)
+		if (memcmp(&scores[k], &others[k], sizeof(double)) != 0 &&
+			!(isnan(scores[k]) && isnan(others[k])))
+			fail_case("two evaluators gave two answers");
+}
+
+/* One artifact, opened twice */
+typedef struct Pair
+{
+	SqlmlModel *model;
+	SqlmlModel *plain;
+	SqlmlWorkspace *workspace;
+	SqlmlWorkspace *plain_workspace;
+} Pair;
+
+static void
+score_row(Random *random, const Pair *pair)
+{
+	const SqlmlModel *model = pair->model;
 	SqlmlValue *values = malloc(sizeof(SqlmlValue) * model->column_count);
 	double	   *scores = malloc(sizeof(double) * model->output_count);
 	double	   *again = malloc(sizeof(double) * model->output_count);
 
 	for (uint32_t i = 0; i < model->column_count; i++)
 		draw_value(random, model, &model->columns[i], &values[i]);
-	sqlml_score(model, values, workspace, scores);
-	sqlml_score(model, values, workspace, again);
-	if (memcmp(scores, again, sizeof(double) * model->output_count) != 0)
-		fail_case("the same row got two answers");
+	sqlml_score(model, values, pair->workspace, scores);
+	sqlml_score(pair->plain, values, pair->plain_workspace, again);
+	compare_scores(model, scores, again);
 	check_answers(model, scores);
+	if (draw_one_in(random, ROWS))
+		explain_row(model, values);
 	for (uint32_t i = 0; i < model->column_count; i++)
 		if (model->columns[i].kind == SQLML_CATEGORY)
 			free((void *) (uintptr_t) values[i].as.text.data);
@@ -164,21 +203,26 @@ score_row(Random *random, const SqlmlModel *model, SqlmlWorkspace *workspace)
 }
 
 static void
-use_model(Random *random, const SqlmlModel *model)
+use_models(Random *random, SqlmlModel *model, SqlmlModel *plain)
 {
 	size_t		shift = 8 * draw_below(random, WORKSPACE_SHIFTS);
 	char	   *memory = malloc(shift + sqlml_workspace_size(model));
-	SqlmlWorkspace *workspace = sqlml_make_workspace(model, memory + shift);
+	char	   *plain_memory = malloc(sqlml_workspace_size(plain));
+	Pair		pair = {
+		model, plain,
+		sqlml_make_workspace(model, memory + shift), sqlml_make_workspace(plain, plain_memory)
+	};
 	SqlmlText	label = draw_text(random, model);
 	int64_t		micros;
 
 	for (int row = 0; row < ROWS; row++)
-		score_row(random, model, workspace);
+		score_row(random, &pair);
 	if (sqlml_find_class(model, label) >= (int64_t) model->class_count)
 		fail_case("the class that was found is none");
 	(void) sqlml_parse_datetime(label, &micros);
 	free((void *) (uintptr_t) label.data);
 	free(memory);
+	free(plain_memory);
 }
 
 static void
@@ -194,25 +238,48 @@ check_refusal(const SqlmlError *error, const Memory *memory)
 		fail_case("the reason is no line of text");
 }
 
+static SqlmlModel *
+open_checked(Bytes artifact, Memory *memory, const EvaluatorChoice *choice)
+{
+	SqlmlAllocator allocator = {allocate, release, memory};
+	SqlmlError	error;
+	SqlmlModel *model;
+
+	memory->limit = MEMORY_BASE + MEMORY_FACTOR * artifact.size;
+	model = sqlml_open_as(artifact.data, artifact.size, &allocator, choice, &error);
+	if (model == NULL)
+		check_refusal(&error, memory);
+	return model;
+}
+
 bool
 use_artifact(Random *random, Bytes artifact)
 {
-	Memory		memory = {
-		.limit = MEMORY_BASE + MEMORY_FACTOR * artifact.size,
-		.until_refusal = draw_one_in(random, 16) ? draw_below(random, 24) : SIZE_MAX
+	EvaluatorChoice choice = {
+		(EvaluatorKind) draw_below(random, EVALUATOR_WALK + 1),
+		(InstructionSet) draw_below(random, INSTRUCTIONS_AVX512 + 1)
 	};
-	SqlmlAllocator allocator = {allocate, release, &memory};
-	SqlmlError	error;
-	SqlmlModel *model = sqlml_open(artifact.data, artifact.size, &allocator, &error);
+	EvaluatorChoice plain_choice = {EVALUATOR_PLAIN, INSTRUCTIONS_ANY};
+	Memory		memory = {
+		.until_refusal = draw_one_in(random, 16) ? draw_below(random, 32) : SIZE_MAX
+	};
+	Memory		plain_memory = {.until_refusal = SIZE_MAX};
+	SqlmlModel *model;
+	SqlmlModel *plain;
 
-	if (model == NULL)
-		check_refusal(&error, &memory);
-	else
+	if (get_kernel(choice.instructions) == NULL)
+		choice.instructions = INSTRUCTIONS_ANY;
+	model = open_checked(artifact, &memory, &choice);
+	if (model != NULL)
 	{
-		use_model(random, model);
+		plain = open_checked(artifact, &plain_memory, &plain_choice);
+		if (plain == NULL)
+			fail_case("an artifact was opened once and refused once");
+		use_models(random, model, plain);
 		sqlml_close(model);
+		sqlml_close(plain);
 	}
-	if (memory.live != 0)
+	if (memory.live != 0 || plain_memory.live != 0)
 		fail_case("memory was not released");
 	return model != NULL;
 }
