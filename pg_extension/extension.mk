@@ -3,7 +3,8 @@
 source := ../..
 extension_version := 0.1.0
 
-core_objects := artifact.o datetime.o dictionary.o features.o linear.o reader.o trees.o
+core_objects := artifact.o bins.o contributions.o datetime.o dictionary.o evaluator.o features.o \
+	kernel.o linear.o masks.o parts.o reader.o response.o trees.o walk.o
 glue_objects := cache.o catalogue.o convert.o predict.o result.o row.o sqlml.o
 
 MODULE_big := sqlml

@@ -128,6 +128,12 @@ class ArtifactNotSupported(SqlmlError):
     sqlstate = "0A000"
 
 
+class ContributionsNotSupported(SqlmlError):
+    """The model's answers are not sums of what each column adds."""
+
+    sqlstate = "0A000"
+
+
 class NotCompilable(SqlmlError):
     """A fitted estimator uses something that the artifact cannot express exactly."""
 

@@ -1,12 +1,11 @@
 /*
  * artifact.c
- *	  Open an artifact, and what its scores mean.
+ *	  Open an artifact.
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "internal.h"
+#include "evaluator.h"
 
 #define HEADER_SIZE 32
 #define COLUMN_SIZE_MIN 12		/* kind and two texts */
@@ -17,9 +16,7 @@ enum
 {
 	SECTION_MODEL = 1,
 	SECTION_COLUMNS = 2,
-	SECTION_FEATURES = 3,
-	SECTION_TREES = 4,
-	SECTION_LINEAR = 5
+	SECTION_FEATURES = 3
 };
 
 static void
@@ -57,22 +54,75 @@ read_header(Reader *reader)
 		fail(reader, SQLML_DAMAGED, "artifact does not match its checksum");
 }
 
+static bool
+suits_problem(const SqlmlModel *model)
+{
+	switch (model->problem)
+	{
+		case SQLML_BINARY:
+			return model->output_count == 1 && model->class_count == 2;
+		case SQLML_MULTICLASS:
+			return model->class_count >= 2 && model->output_count == model->class_count;
+		case SQLML_REGRESSION:
+			return model->output_count == 1 && model->class_count == 0;
+	}
+	return false;
+}
+
+static bool
+suits_link(const SqlmlModel *model)
+{
+	if (model->blends_responses && (model->link == SQLML_EXPM1 || model->link == SQLML_SQUARE))
+		return false;
+	switch (model->problem)
+	{
+		case SQLML_BINARY:
+			return model->link == SQLML_LOGISTIC;
+		case SQLML_MULTICLASS:
+			return model->link == SQLML_SOFTMAX;
+		case SQLML_REGRESSION:
+			return model->link < SQLML_SOFTMAX && model->threshold == 0;
+	}
+	return false;
+}
+
+static void
+read_calibration(Reader *reader)
+{
+	SqlmlModel *model = reader->model;
+	uint32_t	offset_count;
+
+	model->scale = read_finite(reader);
+	offset_count = read_count(reader, sizeof(double));
+	if (offset_count == 0)
+		return;
+	if (offset_count != model->output_count)
+		fail(reader, SQLML_DAMAGED, "artifact has offsets that suit no output");
+	model->offsets = reader_allocate(reader, offset_count, sizeof(double));
+	if (!has_failed(reader))
+		read_doubles(reader, model->offsets, offset_count);
+}
+
 static void
 read_model(Reader *reader)
 {
 	SqlmlModel *model = reader->model;
-	uint32_t	problem = read_u32(reader);
+	uint32_t	blend;
 
+	model->problem = (SqlmlProblem) read_u32(reader);
 	model->output_count = read_u32(reader);
 	model->class_count = read_count(reader, sizeof(uint32_t));
 	model->classes = read_texts(reader, model->class_count);
-	model->problem = (SqlmlProblem) problem;
-	if ((problem == SQLML_BINARY && model->output_count == 1 && model->class_count == 2) ||
-		(problem == SQLML_MULTICLASS && model->class_count >= 2 &&
-		 model->output_count == model->class_count) ||
-		(problem == SQLML_REGRESSION && model->output_count == 1 && model->class_count == 0))
-		return;
-	fail(reader, SQLML_DAMAGED, "artifact has outputs that suit no problem type");
+	if (!suits_problem(model))
+		fail(reader, SQLML_DAMAGED, "artifact has outputs that suit no problem type");
+	model->link = (SqlmlLink) read_u32(reader);
+	blend = read_u32(reader);
+	model->blends_responses = blend == 1;
+	read_calibration(reader);
+	model->threshold = read_finite(reader);
+	if (blend > 1 || !suits_link(model))
+		fail(reader, SQLML_DAMAGED, "artifact has a link that suits no problem type");
+	read_weights(reader);
 }
 
 static bool
@@ -118,40 +168,17 @@ read_section(Reader *reader, uint32_t kind, void (*read) (Reader *))
 	close_section(reader, &section);
 }
 
-/*
- * Look at the kind of the next section without going on
- */
-static bool
-is_next_section(const Reader *reader, uint32_t kind)
+SqlmlModel *
+sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, SqlmlError *error)
 {
-	Reader		ahead = *reader;
+	static const EvaluatorChoice any = {EVALUATOR_ANY, INSTRUCTIONS_ANY};
 
-	return read_u32(&ahead) == kind;
-}
-
-/*
- * Read what turns features into raw scores
- */
-static void
-read_part(Reader *reader)
-{
-	SqlmlModel *model = reader->model;
-	bool		is_trees = is_next_section(reader, SECTION_TREES);
-	Reader		section = open_section(reader, is_trees ? SECTION_TREES : SECTION_LINEAR);
-
-	model->parts = reader_allocate(reader, 1, sizeof(SqlmlPart));
-	if (has_failed(reader))
-		return;
-	model->part_count = 1;
-	if (is_trees)
-		read_trees(&section, &model->parts[0]);
-	else
-		read_linear(&section, &model->parts[0]);
-	close_section(reader, &section);
+	return sqlml_open_as(bytes, size, allocator, &any, error);
 }
 
 SqlmlModel *
-sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, SqlmlError *error)
+sqlml_open_as(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator,
+			  const EvaluatorChoice *choice, SqlmlError *error)
 {
 	SqlmlModel *model = allocator->allocate(allocator->argument, sizeof(SqlmlModel));
 	Reader		reader = {bytes, size, 0, model, error};
@@ -168,94 +195,16 @@ sqlml_open(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator, S
 	read_section(&reader, SECTION_MODEL, read_model);
 	read_section(&reader, SECTION_COLUMNS, read_columns);
 	read_section(&reader, SECTION_FEATURES, read_features);
-	read_part(&reader);
+	read_parts(&reader);
 	if (reader.offset != size)
 		fail(&reader, SQLML_DAMAGED, "artifact has bytes that belong to nothing");
+	build_evaluators(&reader, choice);
 	if (has_failed(&reader))
 	{
 		sqlml_close(model);
 		return NULL;
 	}
 	return model;
-}
-
-/* Room to begin the doubles at a cache line */
-#define ALIGNMENT 64
-
-size_t
-sqlml_workspace_size(const SqlmlModel *model)
-{
-	return sizeof(SqlmlWorkspace) + ALIGNMENT + sizeof(double) * model->feature_count;
-}
-
-SqlmlWorkspace *
-sqlml_make_workspace(const SqlmlModel *model, void *memory)
-{
-	SqlmlWorkspace *workspace = memory;
-	uintptr_t	end = (uintptr_t) (workspace + 1);
-
-	(void) model;
-	workspace->features = (double *) ((end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
-	return workspace;
-}
-
-void
-sqlml_score(const SqlmlModel *model, const SqlmlValue *values, SqlmlWorkspace *workspace,
-			double *scores)
-{
-	const SqlmlPart *part = &model->parts[0];
-
-	encode_row(model, values, workspace);
-	if (part->tree_count > 0)
-		score_trees(model, part, workspace->features, scores);
-	else
-		score_linear(model, part, workspace->features, scores);
-}
-
-bool
-sqlml_is_exact(const SqlmlModel *model)
-{
-	return model->part_count == 1 && model->parts[0].tree_count > 0;
-}
-
-double
-sqlml_value(const SqlmlModel *model, const double *scores)
-{
-	(void) model;
-	return scores[0];
-}
-
-uint32_t
-sqlml_choose_class(const SqlmlModel *model, const double *scores)
-{
-	uint32_t	best = 0;
-
-	if (model->problem == SQLML_BINARY)
-		return scores[0] > 0;
-	for (uint32_t k = 1; k < model->output_count; k++)
-		if (scores[k] > scores[best])
-			best = k;
-	return best;
-}
-
-double
-sqlml_probability(const SqlmlModel *model, const double *scores, uint32_t class_index)
-{
-	double		largest = scores[0];
-	double		sum = 0;
-
-	if (model->problem == SQLML_BINARY)
-	{
-		double		positive = 1 / (1 + exp(-scores[0]));
-
-		return class_index == 1 ? positive : 1 - positive;
-	}
-	for (uint32_t k = 1; k < model->output_count; k++)
-		if (scores[k] > largest)
-			largest = scores[k];
-	for (uint32_t k = 0; k < model->output_count; k++)
-		sum += exp(scores[k] - largest);
-	return exp(scores[class_index] - largest) / sum;
 }
 
 int64_t

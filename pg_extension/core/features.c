@@ -58,7 +58,7 @@ read_features(Reader *reader)
 		read_feature(reader, &model->features[i]);
 }
 
-static double
+double
 encode_feature(const SqlmlFeature *feature, const SqlmlValue *value)
 {
 	double		number;
@@ -83,6 +83,7 @@ encode_row(const SqlmlModel *model, const SqlmlValue *values, SqlmlWorkspace *wo
 
 		workspace->features[i] = encode_feature(feature, &values[feature->column]);
 	}
+	find_bins(model, workspace);
 }
 
 double

@@ -83,32 +83,21 @@ read_linear(Reader *reader, SqlmlPart *part)
 		read_term(reader, &part->terms[i]);
 }
 
-static void
-add_term(const SqlmlTerm *term, double value, uint32_t output_count, double *scores)
+/*
+ * What a term adds to an output
+ */
+double
+get_term(const SqlmlTerm *term, double value, uint32_t output, uint32_t output_count)
 {
-	const double *weights = term->weights;
+	double		clipped;
 
 	if (term->is_code)
-	{
-		weights += (size_t) value * output_count;
-		for (uint32_t k = 0; k < output_count; k++)
-			scores[k] += weights[k];
-	}
-	else if (isnan(value))
-	{
-		for (uint32_t k = 0; k < output_count; k++)
-			scores[k] += term->missing_weights[k];
-	}
-	else
-	{
-		double		clipped = value < term->low ? term->low : value;
-		double		scaled;
-
-		clipped = clipped > term->high ? term->high : clipped;
-		scaled = (clipped - term->mean) * term->inverse_scale;
-		for (uint32_t k = 0; k < output_count; k++)
-			scores[k] += weights[k] * scaled;
-	}
+		return term->weights[(size_t) value * output_count + output];
+	if (isnan(value))
+		return term->missing_weights[output];
+	clipped = value < term->low ? term->low : value;
+	clipped = clipped > term->high ? term->high : clipped;
+	return term->weights[output] * ((clipped - term->mean) * term->inverse_scale);
 }
 
 void
@@ -118,5 +107,7 @@ score_linear(const SqlmlModel *model, const SqlmlPart *part, const double *featu
 	for (uint32_t k = 0; k < model->output_count; k++)
 		scores[k] = part->intercepts[k];
 	for (uint32_t i = 0; i < part->term_count; i++)
-		add_term(&part->terms[i], features[part->terms[i].feature], model->output_count, scores);
+		for (uint32_t k = 0; k < model->output_count; k++)
+			scores[k] += get_term(&part->terms[i], features[part->terms[i].feature], k,
+								  model->output_count);
 }

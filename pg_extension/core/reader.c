@@ -61,19 +61,44 @@ reader_allocate(Reader *reader, size_t count, size_t item_size)
 	return block->aligned;
 }
 
+/*
+ * Like reader_allocate, but from the beginning of a cache line on
+ */
+void *
+allocate_aligned(Reader *reader, size_t count, size_t item_size)
+{
+	uintptr_t	memory;
+
+	if (count > (SIZE_MAX / 2 - CACHE_LINE) / item_size)
+	{
+		fail(reader, SQLML_NO_MEMORY, "artifact needs more memory than there is");
+		return NULL;
+	}
+	memory = (uintptr_t) reader_allocate(reader, count * item_size + CACHE_LINE, 1);
+	return (void *) ((memory + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+}
+
+/*
+ * Free what was allocated since a block was the last one
+ */
+void
+release_blocks(SqlmlModel *model, const SqlmlBlock *last)
+{
+	while (model->blocks != last)
+	{
+		SqlmlBlock *block = model->blocks;
+
+		model->blocks = block->next;
+		model->allocator.release(model->allocator.argument, block);
+	}
+}
+
 void
 sqlml_close(SqlmlModel *model)
 {
 	SqlmlAllocator allocator = model->allocator;
-	SqlmlBlock *block = model->blocks;
 
-	while (block != NULL)
-	{
-		SqlmlBlock *next = block->next;
-
-		allocator.release(allocator.argument, block);
-		block = next;
-	}
+	release_blocks(model, NULL);
 	allocator.release(allocator.argument, model);
 }
 

@@ -17,13 +17,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SQLML_FORMAT_VERSION 1
+#define SQLML_FORMAT_VERSION 2
 
 typedef enum SqlmlStatus
 {
 	SQLML_OK = 0,
 	SQLML_DAMAGED,				/* the bytes are not a sound artifact */
-	SQLML_UNSUPPORTED,			/* a format version that this build cannot read */
+	SQLML_UNSUPPORTED,			/* a format version that this build cannot read;
+								 * contributions that the model does not have */
 	SQLML_NO_MEMORY
 } SqlmlStatus;
 
@@ -55,6 +56,17 @@ typedef enum SqlmlProblem
 	SQLML_REGRESSION = 2
 } SqlmlProblem;
 
+/* How a raw score becomes the response */
+typedef enum SqlmlLink
+{
+	SQLML_IDENTITY = 0,
+	SQLML_EXP = 1,
+	SQLML_EXPM1 = 2,
+	SQLML_SQUARE = 3,			/* with the sign of the raw score */
+	SQLML_LOGISTIC = 4,
+	SQLML_SOFTMAX = 5
+} SqlmlLink;
+
 typedef enum SqlmlKind
 {
 	SQLML_NUMERIC = 0,
@@ -82,8 +94,14 @@ typedef struct SqlmlModel
 	SqlmlColumn *columns;
 	uint32_t	feature_count;
 	struct SqlmlFeature *features;	/* private from here on */
+	SqlmlLink	link;
+	bool		blends_responses;	/* of its parts; else their raw scores */
+	double		scale;
+	double	   *offsets;		/* one an output, or NULL */
+	double		threshold;		/* of the second class of a binary model */
 	uint32_t	part_count;
 	struct SqlmlPart *parts;
+	struct Evaluator *evaluator;	/* NULL: no part has tables */
 	SqlmlAllocator allocator;
 	struct SqlmlBlock *blocks;
 } SqlmlModel;
@@ -131,6 +149,17 @@ extern uint32_t sqlml_choose_class(const SqlmlModel *model, const double *scores
 /* The probability of a class. Not for a regression. */
 extern double sqlml_probability(const SqlmlModel *model, const double *scores,
 								uint32_t class_index);
+
+/*
+ * What each column adds to the raw scores: for each output column_count
+ * numbers, then the base that they are added to. They sum to the raw score but
+ * for rounding: docs/artifact.md. SQLML_UNSUPPORTED, with a reason in the
+ * error, when the model has no contributions. The memory is of the given size
+ * and aligned for doubles.
+ */
+extern size_t sqlml_contribution_size(const SqlmlModel *model);
+extern SqlmlStatus sqlml_contribute(const SqlmlModel *model, const SqlmlValue *values,
+									void *memory, double *contributions, SqlmlError *error);
 
 /* The index of a class by its label, or -1. */
 extern int64_t sqlml_find_class(const SqlmlModel *model, SqlmlText label);

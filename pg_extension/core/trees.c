@@ -3,14 +3,12 @@
  *	  LightGBM's trees, walked as LightGBM walks them.
  */
 #include <math.h>
+#include <string.h>
 
 #include "internal.h"
 
-#define TREE_SIZE_MIN 16		/* node count, word count, one leaf */
+#define TREE_SIZE_MIN 20		/* node count, word count, one leaf and its count */
 #define NODE_SIZE 24
-
-/* LightGBM's kZeroThreshold is a float; numbers this near zero are zero to it */
-static const double ZERO_THRESHOLD = (double) 1e-35f;
 
 static void
 read_node(Reader *reader, TreeNode *node, uint32_t word_count)
@@ -41,40 +39,75 @@ read_node(Reader *reader, TreeNode *node, uint32_t word_count)
 }
 
 /*
- * A child comes after its parent, so that every walk ends
+ * Note how deep a child lies. It comes after its parent and has no other one,
+ * so that every walk ends and the leaves can be counted. False if it does not.
  */
 static bool
-is_sound_child(int32_t child, uint32_t parent, uint32_t node_count)
+place_child(const SqlmlTree *tree, uint32_t *depths, uint32_t parent, int32_t child)
 {
-	if (child < 0)
-		return (uint32_t) ~child <= node_count;
-	return (uint32_t) child > parent && (uint32_t) child < node_count;
+	uint32_t	place = child >= 0 ? (uint32_t) child : tree->node_count + (uint32_t) ~child;
+
+	if (child >= 0 ? (uint32_t) child <= parent || (uint32_t) child >= tree->node_count
+		: (uint32_t) ~child > tree->node_count)
+		return false;
+	if (depths[place] != 0)
+		return false;
+	depths[place] = depths[parent] + 1;
+	return true;
+}
+
+/*
+ * Check that nodes and leaves are a tree, and measure it. Every child has a
+ * place of its own, and there are as many children as places below the root,
+ * so none is left out.
+ */
+static void
+check_shape(Reader *reader, SqlmlTree *tree)
+{
+	SqlmlAllocator allocator = reader->model->allocator;
+	size_t		place_count = 2 * (size_t) tree->node_count + 1;
+	uint32_t   *depths = allocator.allocate(allocator.argument, place_count * sizeof(uint32_t));
+
+	if (depths == NULL)
+	{
+		fail(reader, SQLML_NO_MEMORY, "out of memory");
+		return;
+	}
+	memset(depths, 0, place_count * sizeof(uint32_t));
+	for (uint32_t i = 0; i < tree->node_count && !has_failed(reader); i++)
+	{
+		if (!place_child(tree, depths, i, tree->nodes[i].left) ||
+			!place_child(tree, depths, i, tree->nodes[i].right))
+			fail(reader, SQLML_DAMAGED, "artifact has a tree that is none");
+		if (depths[i] + 1 > tree->depth)
+			tree->depth = depths[i] + 1;
+	}
+	allocator.release(allocator.argument, depths);
 }
 
 static void
 read_tree(Reader *reader, SqlmlTree *tree)
 {
 	uint32_t	word_count;
+	size_t		leaf_count;
 
 	tree->node_count = read_count(reader, NODE_SIZE);
 	word_count = read_count(reader, sizeof(uint32_t));
 	if (tree->node_count >= INT32_MAX)
 		fail(reader, SQLML_DAMAGED, "artifact has too large a tree");
+	leaf_count = (size_t) tree->node_count + 1;
 	tree->nodes = reader_allocate(reader, tree->node_count, sizeof(TreeNode));
-	tree->leaves = reader_allocate(reader, (size_t) tree->node_count + 1, sizeof(double));
+	tree->leaves = reader_allocate(reader, leaf_count, sizeof(double));
+	tree->leaf_counts = reader_allocate(reader, leaf_count, sizeof(uint32_t));
 	tree->words = reader_allocate(reader, word_count, sizeof(uint32_t));
 	for (uint32_t i = 0; i < tree->node_count && !has_failed(reader); i++)
-	{
-		TreeNode   *node = &tree->nodes[i];
-
-		read_node(reader, node, word_count);
-		if (!is_sound_child(node->left, i, tree->node_count) ||
-			!is_sound_child(node->right, i, tree->node_count))
-			fail(reader, SQLML_DAMAGED, "artifact has a tree that is none");
-	}
+		read_node(reader, &tree->nodes[i], word_count);
 	if (has_failed(reader))
 		return;
-	read_doubles(reader, tree->leaves, (size_t) tree->node_count + 1);
+	check_shape(reader, tree);
+	read_doubles(reader, tree->leaves, leaf_count);
+	for (size_t i = 0; i < leaf_count && !has_failed(reader); i++)
+		tree->leaf_counts[i] = read_u32(reader);
 	for (uint32_t i = 0; i < word_count && !has_failed(reader); i++)
 		tree->words[i] = read_u32(reader);
 }
@@ -82,6 +115,11 @@ read_tree(Reader *reader, SqlmlTree *tree)
 void
 read_trees(Reader *reader, SqlmlPart *part)
 {
+	uint32_t	flags = read_u32(reader);
+
+	if (flags > 1)
+		fail(reader, SQLML_DAMAGED, "artifact has trees with unknown flags");
+	part->is_average = flags == 1;
 	part->tree_count = read_count(reader, TREE_SIZE_MIN);
 	if (part->tree_count == 0 || part->tree_count % reader->model->output_count != 0)
 		fail(reader, SQLML_DAMAGED, "artifact has a number of trees that suits no model");
@@ -95,10 +133,11 @@ goes_left_numerical(const TreeNode *node, double value)
 {
 	uint32_t	missing = NODE_MISSING(node->flags);
 
-	if (isnan(value) && missing != MISSING_NAN)
+	/* Booster.predict passes on only what is not as good as zero */
+	if (fabs(value) <= ZERO_THRESHOLD || (isnan(value) && missing != MISSING_NAN))
 		value = 0;
 	if ((missing == MISSING_NAN && isnan(value)) ||
-		(missing == MISSING_ZERO && fabs(value) <= ZERO_THRESHOLD))
+		(missing == MISSING_ZERO && value == 0))
 		return (node->flags & NODE_DEFAULT_LEFT) != 0;
 	return value <= node->split.threshold;
 }
@@ -119,6 +158,17 @@ goes_left_categorical(const SqlmlTree *tree, const TreeNode *node, double value)
 	return (tree->words[node->split.words.first + word] >> (category % 32)) & 1;
 }
 
+/*
+ * The rule that every evaluator must follow
+ */
+bool
+goes_left(const SqlmlTree *tree, const TreeNode *node, double value)
+{
+	return (node->flags & NODE_CATEGORICAL)
+		? goes_left_categorical(tree, node, value)
+		: goes_left_numerical(node, value);
+}
+
 static double
 walk(const SqlmlTree *tree, const double *features)
 {
@@ -127,23 +177,16 @@ walk(const SqlmlTree *tree, const double *features)
 	while (next >= 0)
 	{
 		const TreeNode *node = &tree->nodes[next];
-		double		value = features[node->feature];
-		bool		goes_left = (node->flags & NODE_CATEGORICAL)
-			? goes_left_categorical(tree, node, value)
-			: goes_left_numerical(node, value);
 
-		next = goes_left ? node->left : node->right;
+		next = goes_left(tree, node, features[node->feature]) ? node->left : node->right;
 	}
 	return tree->leaves[~next];
 }
 
 void
-score_trees(const SqlmlModel *model, const SqlmlPart *part, double *features, double *scores)
+walk_trees(const SqlmlModel *model, const SqlmlPart *part, const double *features,
+		   double *scores)
 {
-	/* Booster.predict passes on only what is not as good as zero */
-	for (uint32_t i = 0; i < model->feature_count; i++)
-		if (fabs(features[i]) <= ZERO_THRESHOLD)
-			features[i] = 0;
 	for (uint32_t k = 0; k < model->output_count; k++)
 		scores[k] = 0;
 	for (uint32_t i = 0; i < part->tree_count; i += model->output_count)

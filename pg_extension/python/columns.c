@@ -85,10 +85,17 @@ get_value(const Column *column, SqlmlKind kind, Py_ssize_t row)
 	return value;
 }
 
-static bool
-score_rows(const SqlmlModel *model, const Column *columns, Py_ssize_t row_count, char *output)
+static void
+fill_row(Row *row, const SqlmlModel *model, const Column *columns, Py_ssize_t number)
 {
-	size_t		size = model->output_count * sizeof(double);
+	for (uint32_t i = 0; i < model->column_count; i++)
+		row->values[i] = get_value(&columns[i], model->columns[i].kind, number);
+}
+
+static bool
+score_rows(const ModelObject *self, const Column *columns, Py_ssize_t row_count, double *output)
+{
+	const SqlmlModel *model = self->model;
 	Row			row;
 
 	if (!make_row(&row, model))
@@ -96,19 +103,57 @@ score_rows(const SqlmlModel *model, const Column *columns, Py_ssize_t row_count,
 	Py_BEGIN_ALLOW_THREADS
 	for (Py_ssize_t number = 0; number < row_count; number++)
 	{
-		for (uint32_t i = 0; i < model->column_count; i++)
-			row.values[i] = get_value(&columns[i], model->columns[i].kind, number);
+		fill_row(&row, model, columns, number);
 		sqlml_score(model, row.values, row.workspace, row.scores);
-		memcpy(output + (size_t) number * size, row.scores, size);
+		memcpy(output + (size_t) number * model->output_count, row.scores,
+			   model->output_count * sizeof(double));
 	}
 	Py_END_ALLOW_THREADS
 	free_row(&row);
 	return true;
 }
 
-static PyObject *
-score_columns(const SqlmlModel *model, PyObject *buffers, Py_ssize_t row_count, Column *columns)
+static bool
+contribute_rows(const ModelObject *self, const Column *columns, Py_ssize_t row_count,
+				double *output)
 {
+	const SqlmlModel *model = self->model;
+	size_t		width = ((size_t) model->column_count + 1) * model->output_count;
+	void	   *memory = malloc(sqlml_contribution_size(model));
+	SqlmlError	error = {SQLML_OK, ""};
+	Row			row;
+
+	if (memory == NULL || !make_row(&row, model))
+	{
+		free(memory);
+		PyErr_NoMemory();
+		return false;
+	}
+	Py_BEGIN_ALLOW_THREADS
+	for (Py_ssize_t number = 0; number < row_count && error.status == SQLML_OK; number++)
+	{
+		fill_row(&row, model, columns, number);
+		sqlml_contribute(model, row.values, memory, output + (size_t) number * width, &error);
+	}
+	Py_END_ALLOW_THREADS
+	free_row(&row);
+	free(memory);
+	if (error.status != SQLML_OK)
+		raise_error(self->state, "0A000",
+					PyUnicode_FromFormat("model \"%U\" has no contributions", self->name),
+					PyUnicode_FromFormat("%s.", error.message), NULL);
+	return error.status == SQLML_OK;
+}
+
+typedef bool (*RowsFunction) (const ModelObject *self, const Column *columns,
+							  Py_ssize_t row_count, double *output);
+
+/* Give every row as many doubles as the width says */
+static PyObject *
+answer_columns(const ModelObject *self, PyObject *buffers, Py_ssize_t row_count, Column *columns,
+			   RowsFunction answer, size_t width)
+{
+	const SqlmlModel *model = self->model;
 	PyObject   *output;
 
 	if (row_count < 0 || PyTuple_Size(buffers) != (Py_ssize_t) model->column_count)
@@ -117,29 +162,29 @@ score_columns(const SqlmlModel *model, PyObject *buffers, Py_ssize_t row_count, 
 	for (uint32_t i = 0; i < model->column_count; i++)
 		if (!fill_column(&columns[i], model->columns[i].kind, PyTuple_GetItem(buffers, i), row_count))
 			return NULL;
-	if (row_count > PY_SSIZE_T_MAX / (Py_ssize_t) (model->output_count * sizeof(double)))
+	if ((size_t) row_count > PY_SSIZE_T_MAX / (width * sizeof(double)))
 		return PyErr_NoMemory();
-	output = PyBytes_FromStringAndSize(NULL, row_count * (Py_ssize_t) (model->output_count * sizeof(double)));
-	if (output != NULL && !score_rows(model, columns, row_count, PyBytes_AsString(output)))
+	output = PyBytes_FromStringAndSize(NULL, row_count * (Py_ssize_t) (width * sizeof(double)));
+	if (output != NULL && !answer(self, columns, row_count, (double *) PyBytes_AsString(output)))
 		Py_CLEAR(output);
 	return output;
 }
 
-PyObject *
-model_raw_scores(PyObject *object, PyObject *arguments)
+static PyObject *
+answer_buffers(const ModelObject *self, PyObject *arguments, RowsFunction answer, size_t width)
 {
-	const SqlmlModel *model = ((ModelObject *) object)->model;
+	const SqlmlModel *model = self->model;
 	PyObject   *buffers;
 	Py_ssize_t	row_count;
 	Column	   *columns;
 	PyObject   *output;
 
-	if (!PyArg_ParseTuple(arguments, "O!n:raw_scores", &PyTuple_Type, &buffers, &row_count))
+	if (!PyArg_ParseTuple(arguments, "O!n", &PyTuple_Type, &buffers, &row_count))
 		return NULL;
 	columns = calloc((size_t) model->column_count + 1, sizeof(Column));
 	if (columns == NULL)
 		return PyErr_NoMemory();
-	output = score_columns(model, buffers, row_count, columns);
+	output = answer_columns(self, buffers, row_count, columns, answer, width);
 	for (uint32_t i = 0; i < model->column_count; i++)
 	{
 		PyBuffer_Release(&columns[i].missing);
@@ -148,4 +193,21 @@ model_raw_scores(PyObject *object, PyObject *arguments)
 	}
 	free(columns);
 	return output;
+}
+
+PyObject *
+model_raw_scores(PyObject *object, PyObject *arguments)
+{
+	const ModelObject *self = (ModelObject *) object;
+
+	return answer_buffers(self, arguments, score_rows, self->model->output_count);
+}
+
+PyObject *
+model_contributions(PyObject *object, PyObject *arguments)
+{
+	const ModelObject *self = (ModelObject *) object;
+	size_t		width = ((size_t) self->model->column_count + 1) * self->model->output_count;
+
+	return answer_buffers(self, arguments, contribute_rows, width);
 }

@@ -3,6 +3,7 @@
  *	  An artifact that was opened, and its facts.
  */
 #include "scoring.h"
+#include "evaluator.h"
 
 #include <stdlib.h>
 
@@ -66,7 +67,7 @@ release(void *argument, void *pointer)
 }
 
 static bool
-open_artifact(ModelObject *self)
+open_artifact(ModelObject *self, const EvaluatorChoice *choice)
 {
 	SqlmlAllocator allocator = {allocate, release, &self->size_bytes};
 	SqlmlError	error;
@@ -76,7 +77,7 @@ open_artifact(ModelObject *self)
 	if (PyBytes_AsStringAndSize(self->data, &bytes, &size) < 0)
 		return false;
 	self->size_bytes = (size_t) size;
-	self->model = sqlml_open((const uint8_t *) bytes, (size_t) size, &allocator, &error);
+	self->model = sqlml_open_as((const uint8_t *) bytes, (size_t) size, &allocator, choice, &error);
 	if (self->model == NULL)
 		raise_open_error(self->state, &error, self->name);
 	return self->model != NULL;
@@ -104,9 +105,14 @@ module_open(PyObject *module, PyObject *arguments)
 	PyObject   *data;
 	PyObject   *name;
 	ModelObject *self;
+	int			kind = EVALUATOR_ANY;
+	int			instructions = INSTRUCTIONS_ANY;
+	EvaluatorChoice choice;
 
-	if (!PyArg_ParseTuple(arguments, "SU:open", &data, &name))
+	if (!PyArg_ParseTuple(arguments, "SU|ii:open", &data, &name, &kind, &instructions))
 		return NULL;
+	choice.kind = (EvaluatorKind) kind;
+	choice.instructions = (InstructionSet) instructions;
 	self = PyObject_New(ModelObject, (PyTypeObject *) state->model_type);
 	if (self == NULL)
 		return NULL;
@@ -117,7 +123,7 @@ module_open(PyObject *module, PyObject *arguments)
 	self->labels = NULL;
 	self->model = NULL;
 	self->row = (Row) {NULL, NULL, NULL};
-	if (open_artifact(self) && make_row(&self->row, self->model))
+	if (open_artifact(self, &choice) && make_row(&self->row, self->model))
 		self->labels = make_labels(self->model);
 	if (self->labels == NULL)
 		Py_CLEAR(self);
@@ -174,6 +180,36 @@ model_get_size_bytes(PyObject *object, void *closure)
 }
 
 static PyObject *
+model_get_evaluators(PyObject *object, void *closure)
+{
+	static const char *const names[] = {"any", "plain", "masks", "walk"};
+	const SqlmlModel *model = ((ModelObject *) object)->model;
+	PyObject   *evaluators = PyTuple_New((Py_ssize_t) model->part_count);
+
+	(void) closure;
+	for (uint32_t i = 0; evaluators != NULL && i < model->part_count; i++)
+	{
+		PyObject   *name = PyUnicode_FromString(names[get_evaluator(&model->parts[i])]);
+
+		if (name == NULL || PyTuple_SetItem(evaluators, (Py_ssize_t) i, name) < 0)
+			Py_CLEAR(evaluators);
+	}
+	return evaluators;
+}
+
+/* None where no part has tables and thus none are used */
+static PyObject *
+model_get_instructions(PyObject *object, void *closure)
+{
+	const SqlmlModel *model = ((ModelObject *) object)->model;
+
+	(void) closure;
+	if (model->evaluator == NULL)
+		Py_RETURN_NONE;
+	return PyUnicode_FromString(model->evaluator->kernel->name);
+}
+
+static PyObject *
 model_get_classes(PyObject *object, void *closure)
 {
 	(void) closure;
@@ -221,6 +257,8 @@ static PyGetSetDef model_properties[] = {
 	{"output_count", model_get_output_count, NULL, "raw scores a row", NULL},
 	{"is_exact", model_get_is_exact, NULL, "whether raw scores are the estimator's to the bit", NULL},
 	{"size_bytes", model_get_size_bytes, NULL, "memory that the model takes", NULL},
+	{"evaluators", model_get_evaluators, NULL, "how the trees of each part are scored", NULL},
+	{"instructions", model_get_instructions, NULL, "the instruction set that they use", NULL},
 	{"classes", model_get_classes, NULL, "labels; empty for a regression", NULL},
 	{"columns", model_get_columns, NULL, "(name, kind) of each column", NULL},
 	{"type_names", model_get_type_names, NULL, "SQL type of each column at training", NULL},
@@ -230,6 +268,8 @@ static PyGetSetDef model_properties[] = {
 static PyMethodDef model_methods[] = {
 	{"raw_scores", model_raw_scores, METH_VARARGS,
 	"raw_scores(columns, row_count) -> bytes of float64, row by row"},
+	{"contributions", model_contributions, METH_VARARGS,
+	"contributions(columns, row_count) -> bytes of float64: each output's columns and base"},
 	{"predict_json", model_predict_json, METH_VARARGS,
 	"predict_json(json, is_row) -> label or float"},
 	{"probability_json", model_probability_json, METH_VARARGS,

@@ -70,7 +70,9 @@ module_clear(PyObject *module)
 }
 
 static PyMethodDef module_functions[] = {
-	{"open", module_open, METH_VARARGS, "open(data, name) -> Model; the name is for messages"},
+	{"open", module_open, METH_VARARGS,
+		"open(data, name[, evaluator, instructions]) -> Model; the name is for messages, the "
+	"numbers are those of evaluator.h"},
 	{"read_number", module_read_number, METH_O, "read a JSON number as a float"},
 	{NULL, NULL, 0, NULL}
 };

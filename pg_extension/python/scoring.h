@@ -69,6 +69,7 @@ extern int64_t get_class(const ModelObject *self, PyObject *label);
 
 /* columns.c: many rows */
 extern PyObject *model_raw_scores(PyObject *object, PyObject *arguments);
+extern PyObject *model_contributions(PyObject *object, PyObject *arguments);
 
 /* json.c: one row as JSON */
 extern bool find_json(PyObject *module, ModuleState *state);

@@ -10,18 +10,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlml.compile.linear import write_linear
-from sqlml.compile.trees import write_trees
+from sqlml.compile.trees import read_booster, write_trees
 from sqlml.compile.writer import Writer, make_file
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.errors import NotCompilable
 from sqlml.extract.dataset import Column
-from sqlml.search.fitted import Feature, FeatureOp, FittedModel, TreePart
+from sqlml.search.fitted import (
+    LINKS,
+    Blend,
+    Feature,
+    FeatureOp,
+    FittedModel,
+    LinearPart,
+    Link,
+    TreePart,
+)
 
 SECTION_MODEL = 1
 SECTION_COLUMNS = 2
 SECTION_FEATURES = 3
 SECTION_TREES = 4
 SECTION_LINEAR = 5
+MAX_PARTS = 256
 
 PROBLEM_CODES = {
     ProblemType.BINARY: 0,
@@ -35,6 +45,10 @@ KIND_CODES = {
     ColumnKind.DATETIME: 3,
 }
 OP_CODES = {op: code for code, op in enumerate(FeatureOp)}
+LINK_CODES = {link: code for code, link in enumerate(Link)}
+BLEND_CODES = {blend: code for code, blend in enumerate(Blend)}
+UNBLENDED_LINKS = (Link.EXPM1, Link.SQUARE)
+"""Links whose responses are not blended: their inverse is not that of every sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +67,16 @@ class Artifact:
 def compile_model(model: FittedModel) -> Artifact:
     """Compile a fitted model, or raise `NotCompilable`."""
     output_count = get_output_count(model)
+    _check_parts(model)
+    parts = [_write_part(model, part, output_count) for part in model.parts]
+    # A booster's own sigmoid is a weight: it multiplies the raw scores of that part.
+    weights = [weight * part.sigmoid for weight, part in zip(model.weights, parts, strict=True)]
     sections = [
-        (SECTION_MODEL, _write_model(model, output_count)),
+        (SECTION_MODEL, _write_model(model, output_count, weights)),
         (SECTION_COLUMNS, _write_columns(model.columns)),
         (SECTION_FEATURES, _write_features(model.columns, model.features)),
+        *((part.kind, part.payload) for part in parts),
     ]
-    if isinstance(model.part, TreePart):
-        trees = write_trees(
-            model.part.booster, model.problem_type, output_count, len(model.features)
-        )
-        sections.append((SECTION_TREES, trees))
-    else:
-        sections.append((SECTION_LINEAR, write_linear(model.part, model.features, output_count)))
     data, crc32 = make_file(sections)
     return Artifact(data, crc32)
 
@@ -82,11 +94,55 @@ def get_output_count(model: FittedModel) -> int:
     return count if model.problem_type is ProblemType.MULTICLASS else 1
 
 
-def _write_model(model: FittedModel, output_count: int) -> bytes:
+def _check_parts(model: FittedModel) -> None:
+    """Check what the parts become together."""
+    if model.link not in LINKS[model.problem_type]:
+        raise NotCompilable(f"a {model.problem_type} model cannot have the link {model.link}")
+    if model.blend is Blend.RESPONSE and model.link in UNBLENDED_LINKS:
+        raise NotCompilable(f"responses of the link {model.link} cannot be blended")
+    if not 1 <= len(model.parts) <= MAX_PARTS:
+        raise NotCompilable(f"a model cannot have {len(model.parts)} parts")
+    if len(model.weights) != len(model.parts):
+        raise NotCompilable(f"{len(model.parts)} parts cannot have {len(model.weights)} weights")
+    if model.threshold != 0 and model.problem_type is not ProblemType.BINARY:
+        raise NotCompilable(f"a {model.problem_type} model cannot have a threshold")
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A part as bytes, and what its raw scores are still to be multiplied by."""
+
+    kind: int
+    payload: bytes
+    sigmoid: float = 1.0
+
+
+def _write_part(model: FittedModel, part: LinearPart | TreePart, output_count: int) -> _Section:
+    if isinstance(part, LinearPart):
+        return _Section(SECTION_LINEAR, write_linear(part, model.features, output_count))
+    booster = read_booster(part.booster, model, output_count)
+    if booster.sigmoid != 1 and model.blend is Blend.RESPONSE:
+        raise NotCompilable(f'objective "{booster.objective}" cannot be blended by its response')
+    return _Section(SECTION_TREES, write_trees(booster, len(model.features)), booster.sigmoid)
+
+
+def _write_model(model: FittedModel, output_count: int, weights: Sequence[float]) -> bytes:
+    if len(model.offsets) not in (0, output_count):
+        raise NotCompilable(f"{output_count} outputs cannot have {len(model.offsets)} offsets")
     writer = Writer()
     writer.u32(PROBLEM_CODES[model.problem_type])
     writer.u32(output_count)
     writer.texts(model.classes)
+    writer.u32(LINK_CODES[model.link])
+    writer.u32(BLEND_CODES[model.blend])
+    writer.finite(model.scale)
+    writer.u32(len(model.offsets))
+    for offset in model.offsets:
+        writer.finite(offset)
+    writer.finite(model.threshold)
+    writer.u32(len(weights))
+    for weight in weights:
+        writer.finite(weight)
     return writer.take()
 
 

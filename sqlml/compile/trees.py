@@ -15,15 +15,21 @@ import lightgbm as lgb
 from sqlml.compile.writer import Writer
 from sqlml.enums import ProblemType
 from sqlml.errors import NotCompilable
+from sqlml.search.fitted import FittedModel, Link
 
 MODEL_VERSION = "v4"
 CATEGORICAL = 1
 MAX_FLAGS = 11
-IDENTITY_OBJECTIVES = frozenset(
-    {"regression", "regression_l1", "huber", "fair", "quantile", "mape"}
-)
-"""Objectives of a regression whose prediction is the raw score."""
-FAMILIES = {ProblemType.BINARY: "binary", ProblemType.MULTICLASS: "multiclass"}
+AVERAGE = 1
+OBJECTIVE_LINKS = {
+    **dict.fromkeys(
+        ("regression", "regression_l1", "huber", "fair", "quantile", "mape"), Link.IDENTITY
+    ),
+    **dict.fromkeys(("poisson", "gamma", "tweedie"), Link.EXP),
+    **dict.fromkeys(("binary", "cross_entropy"), Link.LOGISTIC),
+    "multiclass": Link.SOFTMAX,
+}
+"""What LightGBM makes of the raw scores of an objective. The others cannot be compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +39,41 @@ class BoosterText:
     header: Mapping[str, str]
     trees: tuple[Mapping[str, str], ...]
 
+    @property
+    def objective(self) -> str:
+        """The objective with its settings, as LightGBM writes it."""
+        return self.header.get("objective", "none")
 
-def write_trees(
-    booster: lgb.Booster, problem_type: ProblemType, output_count: int, feature_count: int
-) -> bytes:
-    """Write the trees of a booster in LightGBM's order."""
+    @property
+    def sigmoid(self) -> float:
+        """What LightGBM multiplies the raw scores by before its own link."""
+        return float(_parse_objective(self.objective)[1].get("sigmoid", 1))
+
+
+def read_booster(booster: lgb.Booster, model: FittedModel, output_count: int) -> BoosterText:
+    """
+    Read the trees that `Booster.predict` uses, up to the best iteration where there is one.
+
+    Raises `NotCompilable` unless they give what the model says.
+    """
     text = parse_booster(booster.model_to_string())
-    _check_header(text.header, problem_type, output_count, feature_count)
+    _check_header(text.header, output_count, len(model.features))
+    _check_objective(text.objective, model)
     if not text.trees or len(text.trees) % output_count:
         raise NotCompilable(f"a booster of {len(text.trees)} trees cannot be compiled")
+    return text
+
+
+def write_trees(text: BoosterText, feature_count: int) -> bytes:
+    """Write the trees of a booster in LightGBM's order."""
     writer = Writer()
+    writer.u32(AVERAGE if "average_output" in text.header else 0)
     writer.u32(len(text.trees))
-    for tree in text.trees:
-        _write_tree(writer, tree, feature_count)
+    for number, tree in enumerate(text.trees):
+        try:
+            _write_tree(writer, tree, feature_count)
+        except (KeyError, ValueError, IndexError, struct.error) as error:
+            raise NotCompilable(f"tree {number} of the booster's text is not sound") from error
     return writer.take()
 
 
@@ -63,13 +91,9 @@ def _parse_fields(block: str) -> dict[str, str]:
     return {key: value for key, _, value in (line.partition("=") for line in block.split("\n"))}
 
 
-def _check_header(
-    header: Mapping[str, str], problem_type: ProblemType, output_count: int, feature_count: int
-) -> None:
+def _check_header(header: Mapping[str, str], output_count: int, feature_count: int) -> None:
     if header.get("version") != MODEL_VERSION:
         raise NotCompilable(f"LightGBM's model version {header.get('version')} is not known")
-    if "average_output" in header:
-        raise NotCompilable("random forests, which average their trees, cannot be compiled")
     if header.get("num_tree_per_iteration") != str(output_count):
         raise NotCompilable(
             f"the booster has {header.get('num_tree_per_iteration')} trees an iteration "
@@ -77,20 +101,26 @@ def _check_header(
         )
     if header.get("max_feature_idx") != str(feature_count - 1):
         raise NotCompilable(f"the booster was not trained on {feature_count} features")
-    _check_objective(header.get("objective", "none"), problem_type)
 
 
-def _check_objective(objective: str, problem_type: ProblemType) -> None:
+def _parse_objective(objective: str) -> tuple[str, dict[str, str]]:
     name, *settings = objective.split()
-    if problem_type is ProblemType.REGRESSION:
-        is_exact = name in IDENTITY_OBJECTIVES and "sqrt" not in settings
-    else:
-        is_exact = name == FAMILIES[problem_type] and not any(
-            key == "sigmoid" and float(value) != 1
-            for key, _, value in (setting.partition(":") for setting in settings)
+    return name, {key: value for key, _, value in (item.partition(":") for item in settings)}
+
+
+def _check_objective(objective: str, model: FittedModel) -> None:
+    """Check that LightGBM's link is the model's, or none where the target was transformed."""
+    name, settings = _parse_objective(objective)
+    link = OBJECTIVE_LINKS.get(name)
+    if link is Link.IDENTITY and "sqrt" in settings:
+        link = Link.SQUARE
+    is_known = settings.keys() <= {"sqrt", "sigmoid", "num_class"}
+    is_transformed = link is Link.IDENTITY and model.problem_type is ProblemType.REGRESSION
+    if not is_known or not (link is model.link or is_transformed):
+        raise NotCompilable(
+            f'objective "{objective}" cannot be compiled for {model.problem_type}'
+            f" with the link {model.link}"
         )
-    if not is_exact:
-        raise NotCompilable(f'objective "{objective}" cannot be compiled for {problem_type}')
 
 
 def _write_tree(writer: Writer, tree: Mapping[str, str], feature_count: int) -> None:
@@ -105,11 +135,14 @@ def _write_tree(writer: Writer, tree: Mapping[str, str], feature_count: int) -> 
     for node in nodes:
         _write_node(writer, node, bounds, feature_count)
     leaves = [float(value) for value in tree["leaf_value"].split()]
-    if len(leaves) != leaf_count:
+    # LightGBM does not keep the count of a tree's only leaf.
+    counts = [int(count) for count in tree["leaf_count"].split()] if nodes else [0]
+    if len(leaves) != leaf_count or len(counts) != leaf_count:
         raise NotCompilable("the booster's text has a tree that lacks a leaf")
     for leaf in leaves:
         writer.finite(leaf)
-    writer.raw(struct.pack(f"<{len(words)}I", *words))
+    writer.words(counts)
+    writer.words(words)
 
 
 @dataclass(frozen=True, slots=True)

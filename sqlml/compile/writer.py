@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlml.errors import NotCompilable
 
 MAGIC = b"SQLMLART"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Writer:
@@ -43,6 +43,10 @@ class Writer:
         if not np.isfinite(values).all():
             raise NotCompilable("the model holds a number that is not finite")
         self._parts.append(np.ascontiguousarray(values, dtype="<f8").tobytes())
+
+    def words(self, values: Sequence[int]) -> None:
+        """Write unsigned numbers."""
+        self._parts.append(struct.pack(f"<{len(values)}I", *values))
 
     def raw(self, data: bytes) -> None:
         """Write bytes as they are."""

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from sqlml.enums import ColumnKind, ProblemType
-from sqlml.search.fitted import FeatureOp
+from sqlml.search.fitted import Blend, FeatureOp, Link
 
 Value = float | bool | str | int | None
+Part = Callable[[Sequence[float]], list[float]]
 
 PROBLEM_TYPES = (ProblemType.BINARY, ProblemType.MULTICLASS, ProblemType.REGRESSION)
 KINDS = (ColumnKind.NUMERIC, ColumnKind.BOOLEAN, ColumnKind.CATEGORY, ColumnKind.DATETIME)
 OPS = tuple(FeatureOp)
+LINKS = tuple(Link)
+BLENDS = tuple(Blend)
 ZERO_THRESHOLD: float = struct.unpack("<f", struct.pack("<f", 1e-35))[0]
 """LightGBM takes numbers this near zero as zero."""
 CATEGORICAL, DEFAULT_LEFT = 1, 2
@@ -111,6 +114,12 @@ class ReferencePredictor:
         self.problem_type = PROBLEM_TYPES[cursor.integer()]
         self.output_count = cursor.integer()
         self.classes = cursor.texts()
+        self.link = LINKS[cursor.integer()]
+        self._blend = BLENDS[cursor.integer()]
+        self._scale = cursor.number()
+        self._offsets = cursor.doubles(cursor.integer())
+        self._threshold = cursor.number()
+        self._weights = cursor.doubles(cursor.integer())
         cursor.section()
         self.columns = tuple(
             (KINDS[cursor.integer()], cursor.text(), cursor.text()) for _ in range(cursor.integer())
@@ -120,46 +129,102 @@ class ReferencePredictor:
             _Feature(cursor.integer(), OPS[cursor.integer()], cursor.number(), cursor.texts())
             for _ in range(cursor.integer())
         )
-        self._score: Callable[[list[float]], list[float]]
-        if cursor.section() == 4:
-            trees = tuple(_read_tree(cursor) for _ in range(cursor.integer()))
-            self._score = lambda features: _score_trees(trees, features, self.output_count)
-        else:
-            count = cursor.integer()
-            intercepts = cursor.doubles(self.output_count)
-            terms = tuple(_read_term(cursor, self.output_count) for _ in range(count))
-            self._score = lambda features: _score_linear(intercepts, terms, features)
+        self._parts = tuple(_read_part(cursor, self.output_count) for _ in self._weights)
 
     def raw_scores(self, row: Mapping[str, Value]) -> list[float]:
         """Compute the raw scores of a row, whose values are as in a `Dataset`."""
         values = [row[name] for _, name, _ in self.columns]
-        return self._score([_encode(feature, values[feature.column]) for feature in self._features])
+        features = [_encode(feature, values[feature.column]) for feature in self._features]
+        scores = self._blend_parts([part(features) for part in self._parts])
+        scores = [self._scale * score for score in scores]
+        if self._offsets:
+            scores = [score + offset for score, offset in zip(scores, self._offsets, strict=True)]
+        return scores
 
     def predict(self, row: Mapping[str, Value]) -> str | float:
         """Predict the label or the value."""
         scores = self.raw_scores(row)
         if self.problem_type is ProblemType.REGRESSION:
-            return scores[0]
+            return _respond(self.link, scores)[0]
         if self.problem_type is ProblemType.BINARY:
-            return self.classes[scores[0] > 0]
+            return self.classes[scores[0] > self._threshold]
         return self.classes[max(range(len(scores)), key=lambda k: scores[k])]
 
     def probabilities(self, row: Mapping[str, Value]) -> list[float]:
         """Compute the probability of each class."""
-        scores = self.raw_scores(row)
+        responses = _respond(self.link, self.raw_scores(row))
         if self.problem_type is ProblemType.BINARY:
-            positive = 1 / (1 + _exp(-scores[0]))
-            return [1 - positive, positive]
+            return [1 - responses[0], responses[0]]
+        return responses
+
+    def _blend_parts(self, raw: Sequence[list[float]]) -> list[float]:
+        if self._blend is Blend.RESPONSE:
+            raw = [_respond(self.link, scores) for scores in raw]
+        blended = []
+        for k in range(self.output_count):
+            total = self._weights[0] * raw[0][k]
+            for weight, scores in zip(self._weights[1:], raw[1:], strict=True):
+                total += weight * scores[k]
+            blended.append(total)
+        if self._blend is Blend.RESPONSE:
+            blended = [_invert_response(self.link, response) for response in blended]
+        return blended
+
+
+def _respond(link: Link, scores: list[float]) -> list[float]:
+    if link is Link.SOFTMAX:
         largest = max(scores)
-        parts = [_exp(score - largest) for score in scores]
-        return [part / sum(parts) for part in parts]
+        exponentials = [_exp(score - largest) for score in scores]
+        # Not sum(), which later Pythons compensate.
+        total = 0.0
+        for exponential in exponentials:
+            total += exponential
+        return [exponential / total for exponential in exponentials]
+    score = scores[0]
+    match link:
+        case Link.EXP:
+            return [_exp(score)]
+        case Link.EXPM1:
+            return [_exp(score, math.expm1)]
+        case Link.SQUARE:
+            return [math.copysign(score * score, score)]
+        case Link.LOGISTIC:
+            return [1 / (1 + _exp(-score))]
+    return [score]
 
 
-def _exp(value: float) -> float:
+def _invert_response(link: Link, response: float) -> float:
+    match link:
+        case Link.EXP:
+            return math.log(max(response, 1e-300))
+        case Link.SOFTMAX:
+            return math.log(max(response, 1e-15))
+        case Link.LOGISTIC:
+            response = min(max(response, 1e-15), 1 - 1e-15)
+            return math.log(response) - math.log(1 - response)
+    return response
+
+
+def _exp(value: float, function: Callable[[float], float] = math.exp) -> float:
     try:
-        return math.exp(value)
+        return function(value)
     except OverflowError:
         return math.inf
+
+
+def _read_part(cursor: _Cursor, output_count: int) -> Part:
+    """Read what turns features into the raw scores of a part."""
+    if cursor.section() == 4:
+        is_average = cursor.integer() == 1
+        trees = tuple(_read_tree(cursor) for _ in range(cursor.integer()))
+        divisor = len(trees) // output_count if is_average else 1
+        return lambda features: [
+            score / divisor for score in _score_trees(trees, features, output_count)
+        ]
+    count = cursor.integer()
+    intercepts = cursor.doubles(output_count)
+    terms = tuple(_read_term(cursor, output_count) for _ in range(count))
+    return lambda features: _score_linear(intercepts, terms, features)
 
 
 def _read_tree(cursor: _Cursor) -> _Tree:
@@ -174,6 +239,7 @@ def _read_tree(cursor: _Cursor) -> _Tree:
             threshold = cursor.number()
         nodes.append(_Node(feature, flags, left, right, threshold, words))
     leaves = cursor.doubles(node_count + 1)
+    cursor.take(f"{node_count + 1}I")
     return _Tree(tuple(nodes), leaves, tuple(cursor.integer() for _ in range(word_count)))
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sqlml.enums import ColumnKind, ProblemType
-from sqlml.errors import ArtifactDamaged, ArtifactNotSupported
+from sqlml.errors import ArtifactDamaged, ArtifactNotSupported, ContributionsNotSupported
 from sqlml.predict import _scoring
 
 Buffers = tuple[NDArray[np.generic], ...]
@@ -27,10 +27,26 @@ class Scorer:
 
     def raw_scores(self, table: pa.Table) -> NDArray[np.float64]:
         """Compute the raw scores of every row, shape (rows, outputs)."""
-        buffers = tuple(_make_buffers(table.column(name), kind) for name, kind in self.columns)
-        data = self._model.raw_scores(buffers, table.num_rows)
+        data = self._model.raw_scores(self._make_buffers(table), table.num_rows)
         scores = np.frombuffer(data, dtype=np.float64)
         return scores.reshape(table.num_rows, self._model.output_count)
+
+    def contributions(self, table: pa.Table) -> NDArray[np.float64]:
+        """
+        Compute what each column adds to the raw scores: (rows, outputs, columns + 1).
+
+        The last is the base that they are added to. Raises `ContributionsNotSupported`.
+        """
+        try:
+            data = self._model.contributions(self._make_buffers(table), table.num_rows)
+        except _scoring.ScoringError as error:
+            _, message, detail, hint = error.args
+            raise ContributionsNotSupported(message, detail=detail, hint=hint) from error
+        numbers = np.frombuffer(data, dtype=np.float64)
+        return numbers.reshape(table.num_rows, self._model.output_count, len(self.columns) + 1)
+
+    def _make_buffers(self, table: pa.Table) -> tuple[Buffers, ...]:
+        return tuple(_make_buffers(table.column(name), kind) for name, kind in self.columns)
 
 
 def _open(data: bytes, model_name: str) -> _scoring.Model:

@@ -1,8 +1,9 @@
 """
 What the search hands to compile: a fitted model as plain data.
 
-Inputs become features, features become raw scores, raw scores become the prediction.
-Every step is defined here so exactly that the scoring core can replay it bit for bit.
+Inputs become features, features become the raw scores of each part, these are blended and
+calibrated into the raw scores of the model, and those become the prediction. Every step is
+defined here so exactly that the scoring core can replay it bit for bit.
 """
 
 from dataclasses import dataclass
@@ -36,6 +37,40 @@ class FeatureOp(StrEnum):
     """1 to 366."""
     HOUR = "hour"
     """0 to 23."""
+
+
+class Link(StrEnum):
+    """How a raw score s becomes the response."""
+
+    IDENTITY = "identity"
+    """s."""
+    EXP = "exp"
+    """exp(s)."""
+    EXPM1 = "expm1"
+    """exp(s) - 1, exact near zero."""
+    SQUARE = "square"
+    """s * s with the sign of s."""
+    LOGISTIC = "logistic"
+    """1 / (1 + exp(-s))."""
+    SOFTMAX = "softmax"
+    """exp(s[k] - max(s)) divided by the sum of these."""
+
+
+class Blend(StrEnum):
+    """What of the parts is added up."""
+
+    RAW = "raw"
+    """Their raw scores."""
+    RESPONSE = "response"
+    """Their responses; the inverse of the link makes a raw score of the sum."""
+
+
+LINKS = {
+    ProblemType.BINARY: (Link.LOGISTIC,),
+    ProblemType.MULTICLASS: (Link.SOFTMAX,),
+    ProblemType.REGRESSION: (Link.IDENTITY, Link.EXP, Link.EXPM1, Link.SQUARE, Link.LOGISTIC),
+}
+"""The links that suit a problem type; the first is what a model has unless it says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +125,13 @@ class LinearPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreePart:
-    """A LightGBM booster trained on the features in their order (named f0, f1, …)."""
+    """
+    A LightGBM booster trained on the features in their order (named f0, f1, …).
+
+    The leaves are added from 0 in the order of the trees, and divided by the number of
+    iterations where the booster averages (random forest). The raw scores of a booster
+    with a sigmoid of its own are multiplied by it.
+    """
 
     estimator: EstimatorName
     booster: lgb.Booster
@@ -101,11 +142,21 @@ class FittedModel:
     """
     A model that can be compiled.
 
-    Raw scores: one for BINARY (log odds of `classes[1]`) and for REGRESSION (the value),
-    one a class for MULTICLASS (softmax). The predicted class of BINARY is `classes[1]`
-    when the raw score is > 0, else `classes[0]`; of MULTICLASS the first of the largest.
-    `classes` are the target's values as text, sorted by the target's own order; empty
-    for REGRESSION. `columns` are the columns that features use, in the relation's order.
+    Raw scores: one for BINARY (log odds of `classes[1]`) and for REGRESSION, one a class
+    for MULTICLASS. `classes` are the target's values as text, sorted by the target's own
+    order; empty for REGRESSION. `columns` are the columns that features use, in the
+    relation's order.
+
+    1. Part i gives raw_i[k].
+    2. Blend RAW: s[k] = weights[0] * raw_0[k] + weights[1] * raw_1[k] + …, in this order.
+       Blend RESPONSE: p[k] is the same sum over the parts' responses, and s[k] is
+       log(p) - log(1 - p) with p clipped to [1e-15, 1 - 1e-15] for LOGISTIC,
+       log(max(p, 1e-15)) for SOFTMAX, log(max(p, 1e-300)) for EXP, p for IDENTITY.
+       EXPM1 and SQUARE blend RAW only.
+    3. Calibration: s[k] is multiplied by `scale` and `offsets[k]` is added; no offsets are
+       zeros. These are the model's raw scores.
+    4. Prediction: BINARY `classes[1]` when s > `threshold`, else `classes[0]`; MULTICLASS
+       the first of the largest; REGRESSION the response.
     """
 
     problem_type: ProblemType
@@ -113,4 +164,16 @@ class FittedModel:
     classes: tuple[str, ...]
     columns: tuple[Column, ...]
     features: tuple[Feature, ...]
-    part: LinearPart | TreePart
+    parts: tuple[LinearPart | TreePart, ...]
+    weights: tuple[float, ...] = (1.0,)
+    blend: Blend = Blend.RAW
+    link: Link = None  # type: ignore[assignment]
+    """Left out: the first of `LINKS`."""
+    scale: float = 1.0
+    offsets: tuple[float, ...] = ()
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Fill in the link of the problem type."""
+        if self.link is None:
+            object.__setattr__(self, "link", LINKS[self.problem_type][0])

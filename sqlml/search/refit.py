@@ -138,7 +138,7 @@ def _make_model(bench: Bench, fitted: Fitted) -> FittedModel:
         classes=bench.target.classes,
         columns=tuple(column for column in bench.dataset.columns if column.name in used),
         features=features,
-        part=part,
+        parts=(part,),
     )
 
 

@@ -2,23 +2,27 @@
 What an artifact cannot express exactly is refused by name.
 """
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.errors import NotCompilable
 from sqlml.extract.dataset import Column
 from sqlml.search.fitted import (
+    Blend,
     CodeTerm,
     Feature,
     FeatureOp,
     FittedModel,
     LinearPart,
+    Link,
     NumericTerm,
     TreePart,
 )
@@ -45,7 +49,7 @@ def make_model(part: LinearPart | TreePart, problem_type: ProblemType) -> Fitted
         classes=CLASSES[problem_type],
         columns=COLUMNS,
         features=FEATURES,
-        part=part,
+        parts=(part,),
     )
 
 
@@ -77,6 +81,13 @@ LINEAR = LinearPart(
     ),
 )
 MODEL = make_model(LINEAR, ProblemType.REGRESSION)
+CHOICE = make_model(LINEAR, ProblemType.BINARY)
+
+
+def l2_of_ones_own(
+    raw: NDArray[np.float64], data: lgb.Dataset
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return raw - np.asarray(data.get_label()), np.ones_like(raw)
 
 
 @pytest.mark.parametrize(
@@ -87,16 +98,12 @@ MODEL = make_model(LINEAR, ProblemType.REGRESSION)
         (ProblemType.REGRESSION, {"objective": "gamma"}, "gamma"),
         (ProblemType.REGRESSION, {"objective": "tweedie"}, "tweedie"),
         (ProblemType.REGRESSION, {"objective": "l2", "reg_sqrt": True}, "regression sqrt"),
-        (ProblemType.BINARY, {"objective": "binary", "sigmoid": 2.0}, "sigmoid:2"),
-        (ProblemType.BINARY, {"objective": "cross_entropy"}, "cross_entropy"),
+        (ProblemType.REGRESSION, {"objective": "binary"}, "binary sigmoid:1"),
+        (ProblemType.REGRESSION, {"objective": l2_of_ones_own}, '"none"'),
         (ProblemType.BINARY, {"objective": "l2"}, "regression"),
+        (ProblemType.BINARY, {"objective": "cross_entropy_lambda"}, "cross_entropy_lambda"),
         (ProblemType.MULTICLASS, {"objective": "multiclassova", "num_class": 3}, "multiclassova"),
         (ProblemType.MULTICLASS, {"objective": "multiclass", "num_class": 4}, "4 trees"),
-        (
-            ProblemType.REGRESSION,
-            {"objective": "l2", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
-            "random forests",
-        ),
     ],
 )
 def test_booster_is_refused_by_the_name_of_what_is_in_the_way(problem_type, params, named):
@@ -109,6 +116,82 @@ def test_regressions_whose_prediction_is_the_raw_score_are_compiled(objective):
     compile_model(train(ProblemType.REGRESSION, objective=objective))
 
 
+class Text(lgb.Booster):
+    """A booster whose text was changed, also to what LightGBM itself would not read."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def model_to_string(self, *args: Any, **kwargs: Any) -> str:
+        return self.text
+
+    def __del__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("objective=regression", "objective=lambdarank", "lambdarank"),
+        ("objective=regression", "objective=rank_xendcg", "rank_xendcg"),
+        ("objective=regression", "objective=regression clipped:1", "clipped:1"),
+        ("objective=regression", "objective=new", '"new"'),
+        ("objective=regression\n", "", '"none"'),
+        ("version=v4", "version=v5", "v5"),
+        ("tree\n", "forest\n", "not LightGBM's"),
+        ("end of trees", "end", "not LightGBM's"),
+        ("is_linear=0", "is_linear=1", "linear trees"),
+        ("decision_type=2", "decision_type=16", "split of type 16"),
+        ("decision_type=2", "decision_type=", "tree 0"),
+        ("num_leaves=", "num_leaves=9", "lacks a split"),
+        ("leaf_value=", "leaf_value=1 ", "lacks a leaf"),
+        ("leaf_count=", "leaf_count=1 ", "lacks a leaf"),
+        ("leaf_value=", "leaf_value=nan ", "not finite"),
+        ("threshold=", "threshold=nan ", "no number"),
+    ],
+)
+def test_text_is_refused_by_the_name_of_what_is_in_the_way(old, new, named):
+    (part,) = train(ProblemType.REGRESSION, objective="l2").parts
+    assert isinstance(part, TreePart)
+    text = part.booster.model_to_string()
+    assert old in text
+    if new.endswith("nan "):
+        old = re.search(f"{old}[^ ]+ ", text)[0]
+    part = replace(part, booster=Text(text.replace(old, new, 1)))
+    with pytest.raises(NotCompilable, match=named):
+        compile_model(make_model(part, ProblemType.REGRESSION))
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (replace(MODEL, link=Link.SOFTMAX), "the link softmax"),
+        (replace(CHOICE, link=Link.IDENTITY), "the link identity"),
+        (replace(MODEL, link=Link.SQUARE, blend=Blend.RESPONSE), "square cannot be blended"),
+        (replace(MODEL, link=Link.EXPM1, blend=Blend.RESPONSE), "expm1 cannot be blended"),
+        (replace(MODEL, parts=(), weights=()), "0 parts"),
+        (replace(MODEL, parts=(LINEAR,) * 257, weights=(1.0,) * 257), "257 parts"),
+        (replace(MODEL, parts=(LINEAR, LINEAR)), "2 parts cannot have 1 weights"),
+        (replace(MODEL, weights=(float("nan"),)), "not finite"),
+        (replace(MODEL, scale=float("inf")), "not finite"),
+        (replace(MODEL, offsets=(float("inf"),)), "not finite"),
+        (replace(MODEL, offsets=(1.0, 2.0)), "1 outputs cannot have 2 offsets"),
+        (replace(MODEL, threshold=0.5), "a threshold"),
+        (replace(CHOICE, threshold=float("nan")), "not finite"),
+    ],
+)
+def test_parts_are_refused_by_the_name_of_what_is_in_the_way(model, named):
+    with pytest.raises(NotCompilable, match=named):
+        compile_model(model)
+
+
+def test_a_sigmoid_is_refused_where_responses_are_blended():
+    model = train(ProblemType.BINARY, objective="binary", sigmoid=2.0)
+    compile_model(model)
+    with pytest.raises(NotCompilable, match="sigmoid:2"):
+        compile_model(replace(model, blend=Blend.RESPONSE))
+
+
 def test_a_booster_of_other_features_is_refused():
     model = train(ProblemType.REGRESSION, objective="l2")
     with pytest.raises(NotCompilable, match="1 features"):
@@ -116,7 +199,8 @@ def test_a_booster_of_other_features_is_refused():
 
 
 def change_term(**changes: Any) -> FittedModel:
-    return replace(MODEL, part=replace(LINEAR, terms=(replace(LINEAR.terms[0], **changes),)))
+    term = replace(LINEAR.terms[0], **changes)
+    return replace(MODEL, parts=(replace(LINEAR, terms=(term,)),))
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,12 @@ def make_line(problem_type: ProblemType, *classes: str, intercept: float = 0.0) 
         classes=classes,
         columns=(Column("x", "double precision", ColumnKind.NUMERIC),),
         features=(Feature(column="x", op=FeatureOp.VALUE),),
-        part=LinearPart(
-            estimator=EstimatorName.LINEAR, intercepts=np.full(outputs, intercept), terms=(term,)
+        parts=(
+            LinearPart(
+                estimator=EstimatorName.LINEAR,
+                intercepts=np.full(outputs, intercept),
+                terms=(term,),
+            ),
         ),
     )
 
@@ -465,7 +469,7 @@ def test_a_damaged_artifact_is_an_error(connection, evaluator, change):
     damaged = {
         "cut": seal(data[:-3]),
         "flip": data[:50] + b"\xff" + data[51:],
-        "newer": data[:8] + b"\x02" + data[9:],
+        "newer": data[:8] + b"\x03" + data[9:],
         "empty": b"",
     }[change]
     publish(connection, "line", damaged)

@@ -5,6 +5,7 @@ Small models of every sort, and the hostile rows that they are asked about.
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from sqlml.search.fitted import (
     FeatureOp,
     FittedModel,
     LinearPart,
+    Link,
     NumericTerm,
     TreePart,
 )
@@ -118,7 +120,7 @@ def make_model(
         classes=make_classes(problem_type),
         columns=columns,
         features=features,
-        part=part,
+        parts=(part,),
     )
 
 
@@ -130,6 +132,7 @@ def fit_trees(
     features: tuple[Feature, ...] = (),
     columns: tuple[Column, ...] = COLUMNS,
     as_codes: tuple[str, ...] = (),
+    link: Link | None = None,
     **params: object,
 ) -> FittedModel:
     """Train a small booster on every column of a table; by default one of its own."""
@@ -142,6 +145,10 @@ def fit_trees(
     classes = len(make_classes(problem_type))
     if classes:
         target = np.argsort(np.argsort(target)) * classes // len(target)
+    elif link is Link.EXP:
+        target = np.abs(target) + 0.1
+    elif link is Link.LOGISTIC:
+        target = 1 / (1 + np.exp(-target))
     objective = {"binary": "binary", "multiclass": "multiclass", "regression": "l2"}[problem_type]
     settings = {
         "objective": objective,
@@ -158,7 +165,8 @@ def fit_trees(
     rounds = int(str(settings.pop("rounds", 8)))
     booster = lgb.train(settings, lgb.Dataset(matrix, target, categorical_feature=codes), rounds)
     part = TreePart(estimator=EstimatorName.LIGHTGBM, booster=booster)
-    return make_model(problem_type, features, part, columns)
+    model = make_model(problem_type, features, part, columns)
+    return model if link is None else replace(model, link=link)
 
 
 def draw_linear(
@@ -198,10 +206,17 @@ def get_output_count(problem_type: ProblemType) -> int:
     return 3 if problem_type is ProblemType.MULTICLASS else 1
 
 
+def booster_of(model: FittedModel) -> lgb.Booster:
+    """The booster of a model that is one."""
+    (part,) = model.parts
+    assert isinstance(part, TreePart)
+    return part.booster
+
+
 def score_with_lightgbm(model: FittedModel, table: pa.Table) -> NDArray[np.float64]:
     """LightGBM's own raw scores, shape (rows, outputs)."""
-    assert isinstance(model.part, TreePart)
-    raw = model.part.booster.predict(encode(model.features, table), raw_score=True, num_threads=1)
+    matrix = encode(model.features, table)
+    raw = booster_of(model).predict(matrix, raw_score=True, num_threads=1)
     return np.asarray(raw).reshape(table.num_rows, -1)
 
 

@@ -15,8 +15,9 @@ from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
-from sqlml.search.fitted import FittedModel, TreePart
+from sqlml.search.fitted import FittedModel
 from tests.predict.models import (
+    booster_of,
     draw_linear,
     fit_trees,
     hostile_rows,
@@ -74,8 +75,7 @@ def test_training_rows_are_bit_equal_to_lightgbm(problem_type, name):
 
 def test_values_at_and_beside_every_threshold_are_bit_equal_to_lightgbm():
     model = get_trees(ProblemType.REGRESSION, "extra_trees")
-    assert isinstance(model.part, TreePart)
-    trees = model.part.booster.trees_to_dataframe()
+    trees = booster_of(model).trees_to_dataframe()
     is_amount = (trees.split_feature == "Column_0") & (trees.decision_type == "<=")
     thresholds = np.unique(trees[is_amount].threshold.astype(float))
     assert len(thresholds) > 10
@@ -90,8 +90,7 @@ def test_values_at_and_beside_every_threshold_are_bit_equal_to_lightgbm():
 
 def test_numbers_as_good_as_zero_are_zero_as_in_lightgbm():
     model = get_trees(ProblemType.REGRESSION, "extra_trees")
-    assert isinstance(model.part, TreePart)
-    trees = model.part.booster.trees_to_dataframe()
+    trees = booster_of(model).trees_to_dataframe()
     limit = float(np.float32(1e-35))
     # The root of LightGBM's own zero: there -1e-35f goes another way than it compares.
     assert -limit in set(trees[trees.split_feature == "Column_1"].threshold.astype(float))

@@ -49,8 +49,10 @@ def make_parts_model() -> bytes:
         classes=tuple(PARTS),
         columns=(COLUMN,),
         features=tuple(Feature(column="at", op=op) for op in PARTS),
-        part=LinearPart(
-            estimator=EstimatorName.LINEAR, intercepts=np.zeros(len(PARTS)), terms=terms
+        parts=(
+            LinearPart(
+                estimator=EstimatorName.LINEAR, intercepts=np.zeros(len(PARTS)), terms=terms
+            ),
         ),
     )
     return compile_model(model).data

@@ -2,8 +2,10 @@
 Bytes that nobody vouches for: an error or a sane model, never a crash.
 """
 
+import math
 import random
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +16,8 @@ from sqlml.enums import ColumnKind, ProblemType
 from sqlml.errors import ArtifactDamaged, ArtifactNotSupported
 from sqlml.extract.dataset import Column
 from sqlml.predict.scorer import Scorer
-from sqlml.search.fitted import Feature, FeatureOp
+from sqlml.search.fitted import Blend, Feature, FeatureOp
+from tests.compile.test_example import MODEL as EXAMPLE_MODEL
 from tests.predict.models import (
     draw_linear,
     find_payload,
@@ -42,6 +45,23 @@ ARTIFACTS = {
         )
     ).data,
 }
+
+
+ARTIFACTS["parts"] = compile_model(
+    replace(
+        draw_linear(ProblemType.MULTICLASS),
+        parts=(
+            *draw_linear(ProblemType.MULTICLASS).parts,
+            *fit_trees(ProblemType.MULTICLASS, rounds=1, num_leaves=4).parts,
+        ),
+        weights=(0.5, 2.0),
+        blend=Blend.RESPONSE,
+        scale=0.5,
+        offsets=(1.0, 2.0, 3.0),
+    )
+).data
+EXAMPLE = compile_model(EXAMPLE_MODEL).data
+"""The example of docs/artifact.md, which gives its offsets."""
 
 
 def use(data: bytes) -> bool:
@@ -113,11 +133,11 @@ def test_other_bytes_are_refused(data):
 
 def test_a_newer_format_is_refused_as_such():
     data = bytearray(ARTIFACTS["trees"])
-    data[8] = 2
+    data[8] = 3
     with pytest.raises(ArtifactNotSupported) as caught:
         Scorer(bytes(data), "churn")
     assert caught.value.message == 'artifact of model "churn" cannot be read'
-    assert caught.value.detail == "artifact format version 2 is not supported."
+    assert caught.value.detail == "artifact format version 3 is not supported."
     assert caught.value.hint == "Update sqlml on this server, or train the model again."
 
 
@@ -126,22 +146,108 @@ def test_bytes_behind_the_last_section_are_refused():
         Scorer(seal(ARTIFACTS["linear"] + b"\0"), "m")
 
 
-@pytest.mark.parametrize("child", [0, 1, 4, 2**31 - 1, -6, -(2**31)])
-def test_a_child_that_is_no_later_node_and_no_leaf_is_refused(child):
+def get_message(data: bytes) -> str:
+    """What is said of bytes that are refused."""
+    with pytest.raises(ArtifactDamaged) as caught:
+        Scorer(data, "m")
+    return str(caught.value.detail)
+
+
+@pytest.mark.parametrize("side", [8, 12])
+@pytest.mark.parametrize("child", [0, 1, 4, 2**31 - 1, -1, -6, -(2**31)])
+def test_a_child_that_is_no_later_node_and_no_leaf_of_its_own_is_refused(child, side):
     data = bytearray(ARTIFACTS["trees"])
-    tree = find_payload(bytes(data), 4) + 4
+    tree = find_payload(bytes(data), 4) + 8
     assert struct.unpack_from("<I", data, tree)[0] == 4
     second_node = tree + 8 + 24
-    struct.pack_into("<i", data, second_node + 8, child)
-    assert not use(seal(bytes(data)))
-    struct.pack_into("<i", data, second_node + 8, -5)
-    assert use(seal(bytes(data)))
+    assert struct.unpack_from("<i", data, second_node + side)[0] != child
+    struct.pack_into("<i", data, second_node + side, child)
+    assert get_message(seal(bytes(data))) == "artifact has a tree that is none."
+
+
+@pytest.mark.parametrize(
+    ("offset", "form", "value", "message"),
+    [
+        (0x00, "<I", 0, "the bytes are not an artifact"),
+        (0x0C, "<I", 1, "artifact does not match its checksum"),
+        (0x10, "<Q", 280, "artifact does not have the size that it states"),
+        (0x18, "<Q", 1, "artifact has an unknown header"),
+        (0x20, "<I", 2, "artifact has its sections in the wrong order"),
+        (0x24, "<I", 1, "artifact has its sections in the wrong order"),
+        (0x28, "<Q", 70, "artifact has bytes that belong to nothing"),
+        (0x28, "<Q", 2**63, "artifact has a section beyond its end"),
+        (0x30, "<I", 1, "artifact has outputs that suit no problem type"),
+        (0x30, "<I", 2, "artifact has outputs that suit no problem type"),
+        (0x30, "<I", 3, "artifact has outputs that suit no problem type"),
+        (0x34, "<I", 2, "artifact has outputs that suit no problem type"),
+        (0x38, "<I", 2**31, "artifact has a count beyond its end"),
+        (0x3C, "<I", 2**31, "artifact has a count beyond its end"),
+        (0x40, "B", 0, "artifact holds text that is not UTF-8"),
+        (0x40, "B", 0xFF, "artifact holds text that is not UTF-8"),
+        (0x4D, "<I", 0, "artifact has a link that suits no problem type"),
+        (0x4D, "<I", 5, "artifact has a link that suits no problem type"),
+        (0x4D, "<I", 6, "artifact has a link that suits no problem type"),
+        (0x51, "<I", 2, "artifact has a link that suits no problem type"),
+        (0x55, "<d", math.nan, "artifact holds a number that is not finite"),
+        (0x55, "<d", math.inf, "artifact holds a number that is not finite"),
+        (0x5D, "<I", 2, "artifact has offsets that suit no output"),
+        (0x5D, "<I", 2**31, "artifact has a count beyond its end"),
+        (0x61, "<d", math.nan, "artifact holds a number that is not finite"),
+        (0x69, "<I", 0, "artifact has a number of parts that suits no model"),
+        (0x69, "<I", 2, "artifact has a count beyond its end"),
+        (0x6D, "<d", -math.inf, "artifact holds a number that is not finite"),
+        (0x85, "<I", 2**31, "artifact has a count beyond its end"),
+        (0x89, "<I", 4, "artifact has a column of no kind"),
+        (0x89, "<I", 2, "artifact has a feature that suits no column"),
+        (0xAF, "<I", 2, "artifact has a count beyond its end"),
+        (0xB3, "<I", 1, "artifact has a feature that suits no column"),
+        (0xB7, "<I", 1, "artifact has a feature that suits no column"),
+        (0xB7, "<I", 9, "artifact has a feature that suits no column"),
+        (0xBB, "<d", math.inf, "artifact has a feature with impossible settings"),
+        (0xC7, "<I", 5, "artifact has bytes that belong to nothing"),
+        (0xC7, "<I", 6, "artifact has its sections in the wrong order"),
+        (0xD7, "<I", 2, "artifact has trees with unknown flags"),
+        (0xDB, "<I", 0, "artifact has a number of trees that suits no model"),
+        (0xDB, "<I", 2, "artifact ends too early"),
+        (0xDB, "<I", 2**31, "artifact has a count beyond its end"),
+        (0xDF, "<I", 2**31, "artifact has a count beyond its end"),
+        (0xDF, "<I", 0, "artifact has bytes that belong to nothing"),
+        (0xE3, "<I", 1, "artifact ends too early"),
+        (0xE7, "<I", 1, "artifact has a split on nothing"),
+        (0xEB, "<I", 12, "artifact has a split on nothing"),
+        (0xEF, "<i", 0, "artifact has a tree that is none"),
+        (0xF3, "<i", -1, "artifact has a tree that is none"),
+        (0xF7, "<d", math.nan, "artifact has a threshold that is no number"),
+        (0xFF, "<d", math.nan, "artifact holds a number that is not finite"),
+        (0x107, "<d", math.inf, "artifact holds a number that is not finite"),
+    ],
+)
+def test_what_is_wrong_is_said(offset, form, value, message):
+    data = bytearray(EXAMPLE)
+    struct.pack_into(form, data, offset, value)
+    # The header's own fields are what they were changed to.
+    assert get_message(bytes(data) if offset < 32 else seal(bytes(data))) == f"{message}."
+
+
+def test_a_part_too_many_and_a_part_too_few_are_refused():
+    data = bytearray(ARTIFACTS["parts"])
+    trees = find_payload(bytes(data), 4) - 16
+    assert get_message(seal(bytes(data[:trees]))) == "artifact ends too early."
+    assert get_message(seal(bytes(data + data[trees:]))) == (
+        "artifact has bytes that belong to nothing."
+    )
+
+
+def test_leaf_counts_may_be_any_numbers():
+    data = bytearray(EXAMPLE)
+    struct.pack_into("<II", data, 0x10F, 0, 2**32 - 1)
+    Scorer(seal(bytes(data)), "m")
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 2), (1, 1), (2, 0), (2**32 - 1, 2), (0, 2**31)])
 def test_a_category_set_beyond_the_words_of_its_tree_is_refused(first, count):
     data = bytearray(ARTIFACTS["one set"])
-    tree = find_payload(bytes(data), 4) + 4
+    tree = find_payload(bytes(data), 4) + 8
     assert struct.unpack_from("<II", data, tree) == (1, 1)
     flags, *_, first_word, words = struct.unpack_from("<IiiII", data, tree + 12)
     assert (flags & 1, first_word, words) == (1, 0, 1)

@@ -55,7 +55,7 @@ def make_single(kind: ColumnKind, type_name: str, levels: tuple[str, ...] = ()) 
         classes=(),
         columns=(Column("x", type_name, kind),),
         features=(Feature(column="x", op=op, levels=levels),),
-        part=LinearPart(estimator=EstimatorName.LINEAR, intercepts=np.zeros(1), terms=(term,)),
+        parts=(LinearPart(estimator=EstimatorName.LINEAR, intercepts=np.zeros(1), terms=(term,)),),
     )
 
 

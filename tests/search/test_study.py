@@ -39,18 +39,20 @@ def run(dataset, seconds=60.0, **options):
 def raw_scores(model, table):
     """Compute raw scores as the definition of the fitted model says."""
     matrix = encode(model.features, table)
-    if isinstance(model.part, LinearPart):
-        return replay_linear(model.part, matrix)
-    raw = booster_of(model.part).predict(matrix, raw_score=True)
+    (part,) = model.parts
+    if isinstance(part, LinearPart):
+        return replay_linear(part, matrix)
+    raw = booster_of(part).predict(matrix, raw_score=True)
     return np.asarray(raw).reshape(len(matrix), -1)
 
 
 def model_text(model):
     """Write all that decides a model's answers."""
-    if isinstance(model.part, TreePart):
-        return repr(model.features) + booster_of(model.part).model_to_string()
-    weights = [(term.feature, term.weights.tolist()) for term in model.part.terms]
-    return repr((model.features, model.part.intercepts.tolist(), weights))
+    (part,) = model.parts
+    if isinstance(part, TreePart):
+        return repr(model.features) + booster_of(part).model_to_string()
+    weights = [(term.feature, term.weights.tolist()) for term in part.terms]
+    return repr((model.features, part.intercepts.tolist(), weights))
 
 
 FAST = {"learning_rate": 0.3}
@@ -180,7 +182,7 @@ def test_user_fixes_hyperparameters():
     )
     for trial in leaderboard.trials[1:]:
         assert fixed.items() <= trial.hyperparameters.items()
-    booster = booster_of(leaderboard.model.part)
+    booster = booster_of(leaderboard.model.parts[0])
     assert booster.num_trees() == 12 * 7
     leaves = [tree["num_leaves"] for tree in booster.dump_model()["tree_info"]]
     assert max(leaves) == 5

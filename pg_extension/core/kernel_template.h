@@ -1,0 +1,122 @@
+/*
+ * kernel_template.h
+ *	  The loops that gain by wide registers, for one instruction set.
+ *
+ * kernel.c includes this once for each of them, with
+ *	  LABEL		the instruction set's name
+ *	  NAME(x)	x, with that name added
+ *	  TARGET	the attribute that lets the compiler use it
+ *	  WIDTH		bytes of a register
+ *	  COUNT_BELOW(boundaries, number)
+ *				how many of SEARCH_WIDTH boundaries are below the number
+ */
+
+typedef uint64_t NAME(Wide) __attribute__((vector_size(WIDTH)));
+
+#define ROW_PARTS (ROW_SIZE / WIDTH)
+
+TARGET
+static void
+NAME(find_bins) (const BinSearch *searches, uint32_t count, const double *numbers,
+				 uint16_t *bins)
+{
+	for (uint32_t i = 0; i < count; i++)
+	{
+		const BinSearch *search = &searches[i];
+		double		number = numbers[search->feature];
+		uint32_t	bin = 0;
+
+		for (uint32_t k = 0; k < search->depth; k++)
+		{
+			bin *= SEARCH_WIDTH;
+			bin += COUNT_BELOW(search->levels[k] + bin, number);
+		}
+		bins[search->feature] = (uint16_t) (number != number ? search->boundary_count + 1 : bin);
+	}
+}
+
+/*
+ * AND the rows of a group's features
+ */
+TARGET
+static inline void
+NAME(reach) (const Masks *masks, const MaskGroup *group, const MaskUse *uses,
+			 const uint16_t *const *ids, NAME(Wide) *reached)
+{
+	const uint8_t *rows = masks->rows + group->first_row * ROW_SIZE;
+	NAME(Wide) parts[GROUP_BLOCKS][ROW_PARTS];
+
+	memset(parts, 0xFF, sizeof(parts));
+	for (uint32_t i = 0; i < group->use_count; i++)
+	{
+		const uint16_t *own = ids[uses[i].mask_feature] + uses[i].position;
+
+#pragma GCC unroll 16
+		for (int block = 0; block < GROUP_BLOCKS; block++)
+		{
+			const NAME(Wide) *row = (const NAME(Wide) *) (rows + (size_t) own[block] * ROW_SIZE);
+
+#pragma GCC unroll 16
+			for (int part = 0; part < ROW_PARTS; part++)
+				parts[block][part] &= row[part];
+		}
+	}
+	memcpy(reached, parts, sizeof(parts));
+}
+
+#define SCORE_MASKS(BITS, COUNT_ZEROS) \
+TARGET \
+static void \
+NAME(score_masks##BITS) (const Masks *masks, const uint16_t *const *ids, \
+						 uint32_t output_count, double *scores) \
+{ \
+	const uint32_t group_trees = GROUP_BLOCKS * ROW_SIZE * 8 / BITS; \
+	const MaskUse *uses = masks->uses; \
+	const double *leaves = masks->leaves; \
+	uint32_t	rest = masks->tree_count; \
+	uint32_t	output = 0; \
+	double		score = 0; \
+\
+	for (uint32_t k = 0; k < output_count; k++) \
+		scores[k] = 0; \
+	for (uint32_t i = 0; i < masks->group_count; i++) \
+	{ \
+		union \
+		{ \
+			NAME(Wide) wide[GROUP_BLOCKS * ROW_PARTS]; \
+			uint##BITS##_t lanes[GROUP_BLOCKS * ROW_SIZE * 8 / BITS]; \
+		}			reached; \
+		uint32_t	count = rest < group_trees ? rest : group_trees; \
+\
+		NAME(reach) (masks, &masks->groups[i], uses, ids, reached.wide); \
+		uses += masks->groups[i].use_count; \
+		if (output_count == 1) \
+			for (uint32_t k = 0; k < count; k++) \
+				score += leaves[k * BITS + (uint32_t) COUNT_ZEROS(reached.lanes[k])]; \
+		else \
+			for (uint32_t k = 0; k < count; k++) \
+			{ \
+				scores[output] += leaves[k * BITS + (uint32_t) COUNT_ZEROS(reached.lanes[k])]; \
+				output = output + 1 == output_count ? 0 : output + 1; \
+			} \
+		leaves += (size_t) count * BITS; \
+		rest -= count; \
+	} \
+	if (output_count == 1) \
+		scores[0] = score; \
+}
+
+SCORE_MASKS(32, __builtin_ctz)
+SCORE_MASKS(64, __builtin_ctzll)
+
+static const Kernel NAME(kernel) = {
+	LABEL, NAME(find_bins), NAME(score_masks32), NAME(score_masks64)
+};
+
+#undef SCORE_MASKS
+#undef ROW_PARTS
+#undef LABEL
+#undef NAME
+#undef TARGET
+#undef WIDTH
+#undef COUNT_BELOW
