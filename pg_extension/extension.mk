@@ -47,7 +47,7 @@ override CFLAGS := $(filter-out -W% -fexcess-precision=%,$(CFLAGS)) $(warnings) 
 $(OBJS): $(wildcard $(source)/core/*.h $(source)/src/*.h)
 
 # The wheel's module, what only a backend can do, and the conversions of the C extension.
-scoring_sources := $(core_objects:.o=.c) $(source)/src/convert.c \
+scoring_sources := $(core_objects:.o=.c) $(source)/src/convert.c $(wildcard $(source)/src/numeric.c) \
 	$(wildcard $(source)/python/*.c $(source)/python/server/*.c)
 scoring_headers := $(wildcard $(source)/core/*.h $(source)/src/*.h $(source)/python/*.h \
 	$(source)/python/server/*.h)
