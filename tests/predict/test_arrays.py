@@ -43,11 +43,14 @@ def test_lists_are_scored_as_their_row(problem_type, row):
     reference = ReferencePredictor(data)
     # PostgreSQL's infinite timestamps, which are missing.
     expected = row | ({"seen at": None} if row["seen at"] in INT64 else {})
-    assert binding.predict(*make_lists(row)) == reference.predict(expected)
+    numbers, texts, moments = make_lists(row)
+    assert binding.predict(numbers, texts, moments) == reference.predict(expected)
     for label, probability in zip(
-        reference.classes, reference.probabilities(expected) if reference.classes else (), strict=True
+        reference.classes,
+        reference.probabilities(expected) if reference.classes else (),
+        strict=True,
     ):
-        assert binding.probability(*make_lists(row), label) == probability
+        assert binding.probability(numbers, texts, moments, label) == probability
 
 
 def test_a_column_without_an_argument_is_named():
@@ -81,11 +84,10 @@ def test_lists_that_do_not_fit_are_refused(lists):
 
 
 def test_an_unknown_class_and_the_class_of_a_regression_are_refused():
-    row = ([None] * 4, [None], [None])
     for problem_type, sqlstate in (("multiclass", "22023"), ("regression", "42809")):
         binding = _scoring.open(MODELS[ProblemType(problem_type)], "m").bind(
             NUMBERS, TEXTS, MOMENTS
         )
         with pytest.raises(_scoring.ScoringError) as caught:
-            binding.probability(*row, "x")
+            binding.probability([None] * 4, [None], [None], "x")
         assert caught.value.args[0] == sqlstate
