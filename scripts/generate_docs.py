@@ -67,10 +67,11 @@ def make_errors_page() -> str:
 def find_messages() -> list[tuple[str, str]]:
     """The errors that SQL and C raise: SQLSTATE and message, where both are literal."""
     found: set[tuple[str, str]] = set()
-    for path in (REPOSITORY / "sql").glob("*.sql"):
+    extension = REPOSITORY / "pg_extension"
+    for path in (*(REPOSITORY / "sql").glob("*.sql"), *extension.glob("*.sql.in")):
         for sqlstate, message in SQL_ERROR.findall(path.read_text(encoding="utf-8")):
             found.add((sqlstate, message.replace("''", "'")))
-    for path in (REPOSITORY / "pg_extension" / "src").glob("*.c"):
+    for path in (*(extension / "src").glob("*.c"), *(extension / "python/server").glob("*.c")):
         for condition, message in C_ERROR.findall(path.read_text(encoding="utf-8")):
             name = OTHER_NAMES.get(condition, condition).title().replace("_", "")
             found.add((getattr(psycopg.errors, name).sqlstate, message.replace('\\"', '"')))

@@ -37,6 +37,9 @@ BEGIN
                 dependents, 'Drop those first.');
         END;
     END IF;
+    IF to_regprocedure('sqlml_plpython.drop_functions(name, name, regrole)') IS NOT NULL THEN
+        PERFORM sqlml_plpython.drop_functions(model.schema_name, model.model_name, model.owner);
+    END IF;
     FOR function IN
         SELECT to_regprocedure(format('sqlml_training.job_%s()', job_id)) FROM sqlml.job
          WHERE job.model_id = model.model_id
