@@ -25,8 +25,8 @@ MAX_LEAVES = 20_000
 """A query of that size takes PostgreSQL 0.2 s to plan."""
 MAX_TREES = 2_000
 """Trees that one score adds up; PostgreSQL's parser has 2 MB of stack."""
-MAX_FEATURES = 1_500
-"""PostgreSQL's limit is 1664 columns."""
+MAX_FEATURES = 800
+"""A feature with a linear term takes two of the 1664 columns that PostgreSQL allows."""
 
 Scores = list[Number]
 Boosters = Mapping[int, BoosterText]

@@ -17,7 +17,7 @@ import pytest
 
 from sqlml.compile.artifact import compile_model
 from sqlml.compile.double import Number, find_underflow, multiply
-from sqlml.compile.sql import make_sql
+from sqlml.compile.sql import MAX_FEATURES, make_sql
 from sqlml.compile.sql_parts import MAX_DEPTH, write_tree
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.extract.dataset import Column
@@ -269,7 +269,7 @@ def test_names_and_levels_that_need_quoting(connection):
     for setting in ("on", "off"):
         connection.execute(f"SET standard_conforming_strings = {setting}".encode())
         connection.execute("SET backslash_quote = off; SET escape_string_warning = off")
-        query = ask(connection, "sqlml.model_sql(%s)", "m\n; SELECT 1")
+        query = ask(connection, "sqlml.model_sql(%s)", '"m\n; SELECT 1"')
         start, end = query.index("    SELECT NULL"), query.index("\n),")
         for level in (*levels, "other", None):
             literal = "NULL" if level is None else "$q$" + level + "$q$"
@@ -376,7 +376,7 @@ def test_models_beyond_the_limits_are_refused():
 
 
 def test_a_model_of_many_columns_is_written(connection):
-    columns = tuple(Column(f"x{n}", "real", ColumnKind.NUMERIC) for n in range(1500))
+    columns = tuple(Column(f"x{n}", "real", ColumnKind.NUMERIC) for n in range(MAX_FEATURES))
     features = tuple(Feature(column=column.name, op=FeatureOp.VALUE) for column in columns)
     model = draw_linear(ProblemType.REGRESSION, features=features, columns=columns)
     publish(connection, "wide", model)
