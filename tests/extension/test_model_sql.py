@@ -370,8 +370,8 @@ def test_models_beyond_the_limits_are_refused():
         write_tree(make_chain(MAX_DEPTH + 1), (Feature(column="x", op=FeatureOp.VALUE),))
     stumps = fit_trees(ProblemType.REGRESSION, rounds=2001, num_leaves=2, learning_rate=0.01)
     assert make_sql(stumps).problem == "it has 2001 trees, and SQL can hold 2000"
-    model = fit_trees(ProblemType.REGRESSION, rounds=400, num_leaves=120, min_data_in_leaf=1)
-    assert "leaves, and SQL can hold 20000" in make_sql(model).problem
+    model = fit_trees(ProblemType.REGRESSION, rounds=600, num_leaves=120, min_data_in_leaf=1)
+    assert "leaves, and SQL can hold 32000" in make_sql(model).problem
     assert {item["name"] for item in make_sql(model).inputs} == {column.name for column in COLUMNS}
 
 
