@@ -70,7 +70,7 @@ BEGIN
         || E'\n),\n' || version.sql
         || E'\nSELECT (input_row).*, prediction, '
         || CASE version.problem_type WHEN 'regression' THEN '' ELSE 'probabilities, ' END
-        || E'scores\n  FROM answer;\n';
+        || E'scores\n  FROM answer';
 END;
 $$;
 COMMENT ON FUNCTION sqlml.model_sql(text, text) IS

@@ -80,7 +80,8 @@ def find_underflow(factor: float) -> float:
     """Find the largest double whose product with the factor is zero though neither is."""
     if abs(factor) > 0.5 or factor == 0:
         return 0.0
-    limit = math.ldexp(0.5 / abs(factor), -1074)
+    mantissa, exponent = math.frexp(abs(factor))
+    limit = math.ldexp(0.5 / mantissa, -1074 - exponent)
     while limit * factor != 0:
         limit = math.nextafter(limit, 0)
     while math.nextafter(limit, 1) * factor == 0:

@@ -21,12 +21,12 @@ from sqlml.enums import ProblemType
 from sqlml.errors import NotCompilable
 from sqlml.search.fitted import Blend, FittedModel, LinearPart, TreePart
 
-MAX_LEAVES = 20_000
-"""A query of that size takes PostgreSQL 0.2 s to plan."""
+MAX_LEAVES = 32_000
+"""A query of that size has 3 MB, and PostgreSQL takes 0.2 s to plan it."""
 MAX_TREES = 2_000
 """Trees that one score adds up; PostgreSQL's parser has 2 MB of stack."""
-MAX_FEATURES = 1_500
-"""PostgreSQL's limit is 1664 columns."""
+MAX_FEATURES = 800
+"""A feature with a linear term takes two of the 1664 columns that PostgreSQL allows."""
 
 Scores = list[Number]
 Boosters = Mapping[int, BoosterText]

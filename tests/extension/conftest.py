@@ -88,20 +88,35 @@ def publish(
             (name, target_type),
         )
     assert found is not None
-    facts = {"problem_type": "binary", "classes": [], "sql": None, "problem": None, "inputs": None}
-    if isinstance(model, FittedModel):
-        written = make_sql(model)
-        facts |= {"problem_type": model.problem_type, "classes": list(model.classes)}
-        facts |= {"sql": written.text, "problem": written.problem, "inputs": Jsonb(written.inputs)}
     version = connection.execute(
         INSERT_VERSION,
-        {"model_id": found[0], "name": name, "artifact": artifact, "golden": golden, **facts},
+        {
+            "model_id": found[0],
+            "name": name,
+            "artifact": artifact,
+            "golden": golden,
+            **_describe(model),
+        },
     ).fetchone()
     assert version is not None
     connection.execute(
         "UPDATE sqlml.model SET current_version_id = %s WHERE model_id = %s",
         (version[0], found[0]),
     )
+
+
+def _describe(model: FittedModel | bytes) -> dict[str, object]:
+    """What the catalogue keeps beside the artifact; of mere bytes only what it must."""
+    if isinstance(model, bytes):
+        return {"problem": "", "problem_type": "binary", "classes": [], "sql": None, "inputs": None}
+    written = make_sql(model)
+    return {
+        "problem_type": model.problem_type,
+        "classes": list(model.classes),
+        "sql": written.text,
+        "problem": written.problem,
+        "inputs": Jsonb(written.inputs),
+    }
 
 
 INSERT_VERSION = """
@@ -116,7 +131,8 @@ version AS (
                                skipped_rows, artifact, golden, libraries, sql, sql_problem,
                                inputs)
     SELECT %(model_id)s, (SELECT count(*) + 1 FROM sqlml.version WHERE model_id = %(model_id)s),
-           job_id, %(problem_type)s, %(classes)s, '{}', 'linear', '{}', 'accuracy', 'maximize', 'none', 1, 1, 0,
+           job_id, %(problem_type)s, %(classes)s, '{}', 'linear', '{}', 'accuracy', 'maximize',
+           'none', 1, 1, 0,
            %(artifact)s, %(golden)s, '{}', %(sql)s, %(problem)s, %(inputs)s
       FROM job
     RETURNING version_id)
