@@ -114,19 +114,23 @@ BEGIN
 END;
 $$;
 
--- The function predict_<model>(anyelement) of a model, while its owner owns it.
+-- The function predict_<model>(anyelement) of a model, while its owner owns it. Policies ask for
+-- it with the search path of whoever reads, so that nothing here may depend on that path.
 CREATE OR REPLACE FUNCTION sqlml.predict_function(model sqlml.model)
 RETURNS regprocedure
 LANGUAGE sql STABLE
 AS $$
-    SELECT function.oid::regprocedure
+    SELECT function.oid::pg_catalog.regprocedure
       FROM pg_catalog.pg_proc AS function
-      JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = function.pronamespace
-     WHERE namespace.nspname = (model).schema_name
-       AND function.proname = ('predict_' || (model).model_name)::name
-       AND function.pronargs = 1
-       AND function.proargtypes[0] = 'pg_catalog.anyelement'::regtype
-       AND function.proowner = (model).owner;
+      JOIN pg_catalog.pg_namespace AS namespace
+        ON namespace.oid OPERATOR(pg_catalog.=) function.pronamespace
+     WHERE namespace.nspname OPERATOR(pg_catalog.=) (model).schema_name
+       AND function.proname OPERATOR(pg_catalog.=)
+           pg_catalog.concat('predict_', (model).model_name)::pg_catalog.name
+       AND function.pronargs OPERATOR(pg_catalog.=) 1
+       AND function.proargtypes[0] OPERATOR(pg_catalog.=)
+           'pg_catalog.anyelement'::pg_catalog.regtype
+       AND function.proowner OPERATOR(pg_catalog.=) (model).owner;
 $$;
 
 -- Whether the current user may predict with a model: EXECUTE on its function.
@@ -135,7 +139,8 @@ RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
     SELECT coalesce(
-        pg_catalog.has_function_privilege(sqlml.predict_function(model)::oid, 'EXECUTE'), false);
+        pg_catalog.has_function_privilege(
+            sqlml.predict_function(model)::pg_catalog.oid, 'EXECUTE'), false);
 $$;
 
 -- Whether the current user may replace and drop a model.
@@ -143,7 +148,7 @@ CREATE OR REPLACE FUNCTION sqlml.may_own(owner regrole)
 RETURNS boolean
 LANGUAGE sql STABLE
 AS $$
-    SELECT pg_catalog.pg_has_role(owner::oid, 'USAGE');
+    SELECT pg_catalog.pg_has_role(owner::pg_catalog.oid, 'USAGE');
 $$;
 
 -- The model of this name on the search path, or no row.

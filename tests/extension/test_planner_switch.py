@@ -242,6 +242,28 @@ def test_the_internal_functions_give_nothing_away(line, how):
         )
 
 
+def test_operators_of_a_strangers_own_open_no_model(line):
+    """Row security calls functions of ours with the search path of whoever reads."""
+    version = ask(line, "max(version_id) FROM sqlml.version")
+    with stranger(line) as role:
+        line.execute(f"CREATE SCHEMA planner_evil AUTHORIZATION {role}".encode())
+        line.execute(f"SET ROLE {role}".encode())
+        for type_name in ("oid", "name"):
+            function = f"planner_evil.yes({type_name}, {type_name})"
+            line.execute(
+                f"CREATE FUNCTION {function} RETURNS boolean LANGUAGE sql AS 'SELECT true'".encode()
+            )
+            line.execute(
+                f"CREATE OPERATOR planner_evil.= (leftarg = {type_name}, rightarg = {type_name},"
+                " function = planner_evil.yes)".encode()
+            )
+        line.execute("SET search_path = planner_evil, pg_catalog")
+        assert ask(line, f"count(*) FROM sqlml.version WHERE version_id = {version}") == 0
+        assert (
+            refusal(line, f"SELECT sqlml.predict_columns('', {version}, 0, 7)").sqlstate == "42501"
+        )
+
+
 def test_a_privilege_on_predict_itself_counts(line):
     with stranger(line) as role:
         line.execute(f"GRANT EXECUTE ON FUNCTION predict_line TO {role}".encode())
