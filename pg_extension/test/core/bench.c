@@ -18,18 +18,28 @@
 #define ROUNDS 15
 #define ROUND_S 0.05
 
+/* Each block notes its size, so that what a model holds can be told */
+#define NOTE_SIZE 16
+
 static void *
 allocate(void *argument, size_t size)
 {
+	size_t	   *block = malloc(size + NOTE_SIZE);
+
+	if (block == NULL)
+		return NULL;
+	*block = size;
 	*(size_t *) argument += size;
-	return malloc(size);
+	return (char *) block + NOTE_SIZE;
 }
 
 static void
 release(void *argument, void *pointer)
 {
-	(void) argument;
-	free(pointer);
+	size_t	   *block = (size_t *) ((char *) pointer - NOTE_SIZE);
+
+	*(size_t *) argument -= *block;
+	free(block);
 }
 
 static double
@@ -205,7 +215,12 @@ main(int argc, char **argv)
 	allocated = 0;
 	start = cpu_s();
 	model = sqlml_open_as(bytes, size, &allocator, &choice, &error);
-	printf("opened in %.2f ms, having allocated %zu kB\n", (cpu_s() - start) * 1e3, allocated / 1000);
+	if (model == NULL)
+	{
+		fprintf(stderr, "bench: %s\n", error.message);
+		return 1;
+	}
+	printf("opened in %.2f ms, holds %zu kB\n", (cpu_s() - start) * 1e3, allocated / 1000);
 	scores = calloc(model->output_count, sizeof(double));
 	for (uint32_t i = 0; i < model->part_count; i++)
 		printf("part %u: %u trees, %s\n", i, model->parts[i].tree_count,
