@@ -61,6 +61,7 @@ BEGIN
                   FROM unnest(version.classes) WITH ORDINALITY AS listed (class, place));
     RETURN sqlml.one_line(format('-- Model %s, version %s.', sqlml.display_name(model), version.number)
             || coalesce(' The probabilities are of ' || classes || '.', ''))
+        || E'\n-- For many rows SET jit = off: to compile so many expressions takes long.'
         || CASE WHEN relation IS NULL
                 THEN E'\n-- Put the rows to predict into "input", for example SELECT * FROM customers.'
                 ELSE '' END

@@ -241,13 +241,13 @@ def test_every_type_of_column_on_every_version_of_postgresql(matrix_stack, probl
     with connect(matrix_stack.dsn) as connection:
         make_tables(connection)
         connection.execute("SET TimeZone = 'America/New_York'")
-        connection.execute("SET extra_float_digits = -5")
         connection.execute("SET jit = off")
         model = learn(connection, problem_type, kind)
         publish(connection, "m", model)
         reference = ReferencePredictor(compile_model(model).data)
-        for table in ("learnt", "asked"):
-            dataset, _ = read_dataset(connection, table)
+        datasets = {table: read_dataset(connection, table)[0] for table in ("learnt", "asked")}
+        connection.execute("SET extra_float_digits = -5")
+        for table, dataset in datasets.items():
             query = ask(connection, f"sqlml.model_sql('m', '{table}')")
             cursor = connection.cursor(binary=True)
             answers = cursor.execute(f"SELECT scores FROM ({query}) AS answers".encode())
