@@ -1,27 +1,65 @@
 \echo Use "CREATE EXTENSION sqlml" to load this file. \quit
 
+-- What the planner asks about the functions below, to turn their calls into calls on columns.
+CREATE FUNCTION sqlml.predict_support(internal)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'sqlml_predict_support'
+LANGUAGE C STRICT;
+COMMENT ON FUNCTION sqlml.predict_support(internal) IS 'internal: planner support of predict';
+
+CREATE FUNCTION sqlml.predict_proba_support(internal)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'sqlml_predict_proba_support'
+LANGUAGE C STRICT;
+COMMENT ON FUNCTION sqlml.predict_proba_support(internal) IS
+    'internal: planner support of predict_proba';
+
 -- STABLE, not IMMUTABLE: replacing a model changes the answer. Not STRICT, so that the
 -- planner never drops a call whose class or type is NULL.
 CREATE FUNCTION sqlml.predict(model text, features anyelement)
 RETURNS text
 AS 'MODULE_PATHNAME', 'sqlml_predict'
-LANGUAGE C STABLE PARALLEL SAFE COST 100;
+LANGUAGE C STABLE PARALLEL SAFE COST 100 SUPPORT sqlml.predict_support;
 COMMENT ON FUNCTION sqlml.predict(text, anyelement) IS
     'prediction of a model for a row or a JSON object, as text';
 
 CREATE FUNCTION sqlml.predict(model text, features anyelement, type anycompatible)
 RETURNS anycompatible
 AS 'MODULE_PATHNAME', 'sqlml_predict'
-LANGUAGE C STABLE PARALLEL SAFE COST 100;
+LANGUAGE C STABLE PARALLEL SAFE COST 100 SUPPORT sqlml.predict_support;
 COMMENT ON FUNCTION sqlml.predict(text, anyelement, anycompatible) IS
     'prediction of a model for a row or a JSON object, in the type of the last argument';
 
 CREATE FUNCTION sqlml.predict_proba(model text, features anyelement, class text)
 RETURNS double precision
 AS 'MODULE_PATHNAME', 'sqlml_predict_proba'
-LANGUAGE C STABLE PARALLEL SAFE COST 100;
+LANGUAGE C STABLE PARALLEL SAFE COST 100 SUPPORT sqlml.predict_proba_support;
 COMMENT ON FUNCTION sqlml.predict_proba(text, anyelement, text) IS
     'probability of a class of a model for a row or a JSON object';
+
+-- What plans call: the columns of one version, in its order. The first argument is for EXPLAIN.
+CREATE FUNCTION sqlml.predict_columns(
+    model text, version_id integer, type anyelement, VARIADIC columns "any")
+RETURNS anyelement
+AS 'MODULE_PATHNAME', 'sqlml_predict_columns'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION sqlml.predict_columns(text, integer, anyelement, "any") IS
+    'internal: what a plan calls for sqlml.predict';
+
+CREATE FUNCTION sqlml.predict_proba_columns(
+    model text, version_id integer, class text, VARIADIC columns "any")
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'sqlml_predict_proba_columns'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION sqlml.predict_proba_columns(text, integer, text, "any") IS
+    'internal: what a plan calls for sqlml.predict_proba';
+
+CREATE FUNCTION sqlml.forget_plans()
+RETURNS void
+AS 'MODULE_PATHNAME', 'sqlml_forget_plans'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION sqlml.forget_plans() IS
+    'internal: have every session plan anew what predicts, when the transaction commits';
 
 CREATE FUNCTION sqlml.in_transaction_block()
 RETURNS boolean

@@ -20,6 +20,7 @@ struct CachedModel
 	dlist_node	node;
 	int64		version_id;
 	MemoryContext context;
+	ModelFacts	facts;
 	SqlmlModel *model;
 	Size		size;
 	int			pins;
@@ -118,7 +119,7 @@ load_model(int64 version_id, const char *model_name)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	CachedModel *cached = palloc0(sizeof(CachedModel));
-	bytea	   *artifact = read_artifact(version_id);
+	bytea	   *artifact = read_artifact(version_id, &cached->facts);
 	SqlmlAllocator allocator = {allocate, release, context};
 	SqlmlError	error;
 
@@ -189,6 +190,12 @@ const SqlmlModel *
 get_core_model(const CachedModel *cached)
 {
 	return cached->model;
+}
+
+const ModelFacts *
+get_model_facts(const CachedModel *cached)
+{
+	return &cached->facts;
 }
 
 bool

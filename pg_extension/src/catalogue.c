@@ -1,14 +1,25 @@
 /*
  * catalogue.c
  *	  Ask the tables of sqlml, through SPI, as the calling user.
+ *
+ * As with PostgreSQL's own catalogue, the answers are of this moment, so that
+ * what is kept of them stays right until an invalidation message comes. Only
+ * in REPEATABLE READ and SERIALIZABLE are they of the transaction's snapshot.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "parser/scansup.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "glue.h"
 
@@ -30,16 +41,33 @@ get_plan(SPIPlanPtr *plan, const char *query, Oid type)
 }
 
 /*
- * Run a plan that gives one value; false when there is none
+ * Make the snapshot active in which a table of ours is read. A catalogue snapshot is one of
+ * this moment also where the transaction is in parallel mode.
+ */
+static void
+push_snapshot(Oid relation)
+{
+	if (!IsolationUsesXactSnapshot())
+		PushActiveSnapshot(GetCatalogSnapshot(relation));
+	else if (ActiveSnapshotSet())
+		PushActiveSnapshot(GetActiveSnapshot());
+	else
+		PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/*
+ * Run a plan whose first value of one row is asked for; false when there is none
  */
 static bool
-fetch_value(SPIPlanPtr plan, Datum parameter, Datum *value)
+fetch_value(SPIPlanPtr plan, Datum parameter, Oid relation, Datum *value)
 {
 	bool		is_null = true;
 	int			result;
 
-	/* read-only: the query's own snapshot answers */
+	push_snapshot(relation);
+	/* read-only: the active snapshot answers */
 	result = SPI_execute_plan(plan, &parameter, NULL, true, 1);
+	PopActiveSnapshot();
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
 	if (SPI_processed > 0)
@@ -64,7 +92,7 @@ get_text(MemoryContext context, int column)
  * would tell a user nothing.
  */
 int64
-find_version(const char *model_name)
+look_up_version(const char *model_name)
 {
 	static SPIPlanPtr plan = NULL;
 	MemoryContext context = CurrentMemoryContext;
@@ -79,7 +107,7 @@ find_version(const char *model_name)
 	get_plan(&plan,
 			 "SELECT version_id, sqlstate, message, detail, hint FROM sqlml.look_up_version($1)",
 			 TEXTOID);
-	if (fetch_value(plan, CStringGetTextDatum(model_name), &value))
+	if (fetch_value(plan, CStringGetTextDatum(model_name), get_model_relation(), &value))
 	{
 		version_id = DatumGetInt64(value);
 		SPI_finish();
@@ -98,10 +126,60 @@ find_version(const char *model_name)
 }
 
 /*
- * Read the artifact of a version into the caller's memory context
+ * The function predict_<model>(anyelement) of a model, while its owner owns it.
+ * Whoever may execute it may use the model.
+ */
+Oid
+find_predict_function(const ModelFacts *facts)
+{
+	Oid			namespace = get_namespace_oid(facts->schema_name, true);
+	Oid			argument = ANYELEMENTOID;
+	char	   *name = psprintf("predict_%s", facts->model_name);
+	HeapTuple	tuple;
+	Oid			function = InvalidOid;
+
+	truncate_identifier(name, (int) strlen(name), false);
+	tuple = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(name),
+							PointerGetDatum(buildoidvector(&argument, 1)),
+							ObjectIdGetDatum(namespace));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	if (((Form_pg_proc) GETSTRUCT(tuple))->proowner == facts->owner)
+		function = ((Form_pg_proc) GETSTRUCT(tuple))->oid;
+	ReleaseSysCache(tuple);
+	return function;
+}
+
+/*
+ * Whether the current user may call a function
+ */
+bool
+may_execute(Oid function)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;
+#else
+	return pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;
+#endif
+}
+
+static Datum
+get_not_null(int column)
+{
+	bool		is_null;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &is_null);
+
+	if (is_null)
+		elog(ERROR, "column %d of a version is null", column);
+	return value;
+}
+
+/*
+ * Read the artifact of a version, and of which model it is, into the caller's
+ * memory context
  */
 bytea *
-read_artifact(int64 version_id)
+read_artifact(int64 version_id, ModelFacts *facts)
 {
 	static SPIPlanPtr plan = NULL;
 	MemoryContext context = CurrentMemoryContext;
@@ -111,14 +189,20 @@ read_artifact(int64 version_id)
 
 	SPI_connect();
 	get_plan(&plan,
-			 "SELECT artifact FROM sqlml.version WHERE version_id OPERATOR(pg_catalog.=) $1",
+			 "SELECT version.artifact, version.number, model.schema_name, model.model_name,"
+			 "       model.owner"
+			 "  FROM sqlml.version"
+			 "  JOIN sqlml.model ON model.model_id OPERATOR(pg_catalog.=) version.model_id"
+			 " WHERE version.version_id OPERATOR(pg_catalog.=) $1",
 			 INT8OID);
-	if (!fetch_value(plan, Int64GetDatum(version_id), &value))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("version " INT64_FORMAT " cannot be read", version_id)));
+	if (!fetch_value(plan, Int64GetDatum(version_id), get_version_relation(), &value))
+		refuse_version(version_id);
 	inside = MemoryContextSwitchTo(context);
 	artifact = DatumGetByteaPCopy(value);
+	facts->schema_name = pstrdup(NameStr(*DatumGetName(get_not_null(3))));
+	facts->model_name = pstrdup(NameStr(*DatumGetName(get_not_null(4))));
+	facts->owner = DatumGetObjectId(get_not_null(5));
+	facts->label = psprintf("%s version %d", facts->model_name, DatumGetInt32(get_not_null(2)));
 	MemoryContextSwitchTo(inside);
 	SPI_finish();
 	return artifact;
@@ -140,15 +224,24 @@ read_golden(int64 version_id)
 	get_plan(&plan,
 			 "SELECT golden FROM sqlml.version WHERE version_id OPERATOR(pg_catalog.=) $1",
 			 INT8OID);
-	if (!fetch_value(plan, Int64GetDatum(version_id), &value))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("version " INT64_FORMAT " cannot be read", version_id)));
+	if (!fetch_value(plan, Int64GetDatum(version_id), get_version_relation(), &value))
+		refuse_version(version_id);
 	inside = MemoryContextSwitchTo(context);
 	golden = DatumGetJsonbPCopy(value);
 	MemoryContextSwitchTo(inside);
 	SPI_finish();
 	return golden;
+}
+
+/*
+ * A version that is not there, or not for this user: one answer for both
+ */
+void
+refuse_version(int64 version_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("version " INT64_FORMAT " cannot be read", version_id)));
 }
 
 /*
@@ -158,4 +251,13 @@ Oid
 get_version_relation(void)
 {
 	return get_relname_relid("version", get_namespace_oid("sqlml", true));
+}
+
+/*
+ * The table whose changes change which version answers
+ */
+Oid
+get_model_relation(void)
+{
+	return get_relname_relid("model", get_namespace_oid("sqlml", true));
 }

@@ -17,10 +17,27 @@
 #pragma GCC visibility push(hidden)
 
 /* catalogue.c: what the tables of sqlml say, asked as the calling user */
-extern int64 find_version(const char *model_name);
-extern bytea *read_artifact(int64 version_id);
+typedef struct ModelFacts
+{
+	char	   *label;			/* such as "churn version 3" */
+	char	   *schema_name;
+	char	   *model_name;
+	Oid			owner;
+} ModelFacts;
+
+extern int64 look_up_version(const char *model_name);
+extern bytea *read_artifact(int64 version_id, ModelFacts *facts);
 extern Jsonb *read_golden(int64 version_id);
+extern void refuse_version(int64 version_id);
+extern Oid	find_predict_function(const ModelFacts *facts);
+extern bool may_execute(Oid function);
 extern Oid	get_version_relation(void);
+extern Oid	get_model_relation(void);
+
+/* versions.c: which version answers, kept until something changes it */
+extern void watch_catalogue(void);
+extern int64 find_version(const char *model_name);
+extern void note_planned_version(void);
 
 /* cache.c: opened artifacts, by version, for the life of the backend */
 typedef struct CachedModel CachedModel;
@@ -30,7 +47,14 @@ extern int	cache_size_kb;
 extern CachedModel *pin_model(int64 version_id, const char *model_name);
 extern void unpin_model(CachedModel *cached);
 extern const SqlmlModel *get_core_model(const CachedModel *cached);
+extern const ModelFacts *get_model_facts(const CachedModel *cached);
 extern bool is_current(const CachedModel *cached, int64 version_id);
+
+/* refuse.c: what is wrong with a column, when planned and when run */
+extern void refuse_missing_column(const char *name, const char *model_name);
+extern void refuse_double_column(const char *name);
+extern void refuse_column_type(const char *name, Oid type, const char *model_name,
+							   const SqlmlColumn *expected);
 
 /* convert.c: one table of which SQL types a column takes and how */
 typedef enum Conversion
@@ -78,6 +102,36 @@ typedef struct ResultPlan ResultPlan;
 
 extern ResultPlan *make_result_plan(const SqlmlModel *model, Oid type);
 extern Datum make_result(ResultPlan *plan, const double *scores);
+
+/* scorer.c: a version made ready to score rows */
+typedef struct Scorer
+{
+	CachedModel *cached;		/* pinned, or NULL */
+	MemoryContextCallback unpin;
+	MemoryContext context;		/* everything from here on, reset with the version */
+	char	   *model_name;		/* for messages */
+	const SqlmlModel *model;
+	SqlmlWorkspace *workspace;
+	double	   *scores;
+	ResultPlan *result;			/* made with the first prediction */
+	char	   *label;			/* of the last probability */
+	uint32_t	class_index;
+} Scorer;
+
+extern void init_scorer(Scorer *scorer, MemoryContext context);
+extern void close_scorer(Scorer *scorer);
+extern void open_scorer(Scorer *scorer, int64 version_id, const char *model_name);
+extern void score_values(Scorer *scorer, const SqlmlValue *values);
+extern Datum get_prediction(Scorer *scorer, FmgrInfo *flinfo);
+extern Datum get_probability(Scorer *scorer, const text *label);
+extern uint32_t find_class(const SqlmlModel *model, const char *model_name, const text *label);
+extern bool is_text(const char *string, const text *packed);
+
+/* predict.c */
+extern char *make_display_name(const char *argument);
+
+/* columns.c: arguments of its functions before the columns */
+#define ARGUMENTS_BEFORE_COLUMNS 3
 
 #pragma GCC visibility pop
 

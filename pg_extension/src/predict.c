@@ -1,9 +1,10 @@
 /*
  * predict.c
- *	  The SQL functions that predict.
+ *	  The SQL functions that predict from a row or a JSON object.
  *
  * What a query needs again and again is kept in fn_extra: the version, asked
- * for once a snapshot, and the plans for its rows and results.
+ * for once a snapshot, and the plans for its rows and results. Where a plan is
+ * made, support.c turns most calls into calls of the functions in columns.c.
  */
 #include "postgres.h"
 
@@ -18,11 +19,10 @@
 PG_FUNCTION_INFO_V1(sqlml_predict);
 PG_FUNCTION_INFO_V1(sqlml_predict_proba);
 
-#define MAX_LISTED_CLASSES 20
-
-/* Two equal ones see the same catalogue */
+/* Two equal ones see the same catalogue as the same user */
 typedef struct SnapshotKey
 {
+	Oid			user;
 	TransactionId xmin;
 	TransactionId xmax;
 	uint32		xcnt;
@@ -35,28 +35,9 @@ typedef struct PredictState
 	bool		is_ready;
 	char	   *model_argument;
 	SnapshotKey snapshot;
-	CachedModel *cached;		/* pinned, or NULL */
-	MemoryContextCallback unpin;
-	MemoryContext context;		/* everything from here on, reset with the version */
-	char	   *model_name;		/* for messages */
-	const SqlmlModel *model;
-	RowPlan    *row;
-	ResultPlan *result;			/* predict only */
-	SqlmlWorkspace *workspace;
-	double	   *scores;
-	char	   *label;			/* predict_proba only */
-	uint32_t	class_index;
+	Scorer		scorer;
+	RowPlan    *row;			/* in the scorer's context */
 } PredictState;
-
-static void
-unpin_state(void *argument)
-{
-	PredictState *state = argument;
-
-	if (state->cached != NULL)
-		unpin_model(state->cached);
-	state->cached = NULL;
-}
 
 static PredictState *
 get_state(FmgrInfo *flinfo)
@@ -66,11 +47,7 @@ get_state(FmgrInfo *flinfo)
 	if (state != NULL)
 		return state;
 	state = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(PredictState));
-	state->context = AllocSetContextCreate(flinfo->fn_mcxt, "sqlml predict",
-										   ALLOCSET_SMALL_SIZES);
-	state->unpin.func = unpin_state;
-	state->unpin.arg = state;
-	MemoryContextRegisterResetCallback(flinfo->fn_mcxt, &state->unpin);
+	init_scorer(&state->scorer, flinfo->fn_mcxt);
 	flinfo->fn_extra = state;
 	return state;
 }
@@ -80,6 +57,7 @@ get_snapshot_key(void)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
 	SnapshotKey key = {
+		GetUserId(),
 		snapshot->xmin, snapshot->xmax, snapshot->xcnt, snapshot->subxcnt, snapshot->curcid
 	};
 
@@ -89,21 +67,15 @@ get_snapshot_key(void)
 static bool
 is_same_snapshot(SnapshotKey left, SnapshotKey right)
 {
-	return left.xmin == right.xmin && left.xmax == right.xmax && left.xcnt == right.xcnt &&
+	return left.user == right.user &&
+		left.xmin == right.xmin && left.xmax == right.xmax && left.xcnt == right.xcnt &&
 		left.subxcnt == right.subxcnt && left.curcid == right.curcid;
-}
-
-static bool
-is_text(const char *string, const text *packed)
-{
-	return string != NULL && strlen(string) == VARSIZE_ANY_EXHDR(packed) &&
-		memcmp(string, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed)) == 0;
 }
 
 /*
  * The model's own name out of what may be a qualified identifier
  */
-static char *
+char *
 make_display_name(const char *argument)
 {
 	List	   *parts;
@@ -119,21 +91,13 @@ make_display_name(const char *argument)
 static void
 change_version(PredictState *state, FmgrInfo *flinfo, int64 version_id)
 {
+	Scorer	   *scorer = &state->scorer;
 	MemoryContext caller;
 
-	unpin_state(state);
-	MemoryContextReset(state->context);
-	caller = MemoryContextSwitchTo(state->context);
-	state->label = NULL;
-	state->result = NULL;
 	state->row = NULL;
-	state->model_name = make_display_name(state->model_argument);
-	state->cached = pin_model(version_id, state->model_name);
-	state->model = get_core_model(state->cached);
-	state->workspace = sqlml_make_workspace(state->model,
-											palloc(sqlml_workspace_size(state->model)));
-	state->scores = palloc0(sizeof(double) * state->model->output_count);
-	state->row = make_row_plan(state->model, state->model_name, get_fn_expr_argtype(flinfo, 1));
+	open_scorer(scorer, version_id, make_display_name(state->model_argument));
+	caller = MemoryContextSwitchTo(scorer->context);
+	state->row = make_row_plan(scorer->model, scorer->model_name, get_fn_expr_argtype(flinfo, 1));
 	MemoryContextSwitchTo(caller);
 }
 
@@ -153,7 +117,8 @@ prepare_model(PredictState *state, FmgrInfo *flinfo, const text *argument)
 	if (!is_same_name)
 	{
 		/* messages name the model as it is called now */
-		unpin_state(state);
+		close_scorer(&state->scorer);
+		state->row = NULL;
 		if (state->model_argument != NULL)
 			pfree(state->model_argument);
 		state->model_argument = NULL;
@@ -161,7 +126,7 @@ prepare_model(PredictState *state, FmgrInfo *flinfo, const text *argument)
 	}
 	version_id = find_version(state->model_argument);
 	/* without a row plan an error cut the last change short */
-	if (state->cached == NULL || state->row == NULL || !is_current(state->cached, version_id))
+	if (state->row == NULL || !is_current(state->scorer.cached, version_id))
 		change_version(state, flinfo, version_id);
 	state->snapshot = snapshot;
 	state->is_ready = true;
@@ -177,8 +142,7 @@ score(FunctionCallInfo fcinfo)
 
 	CHECK_FOR_INTERRUPTS();
 	prepare_model(state, fcinfo->flinfo, PG_GETARG_TEXT_PP(0));
-	sqlml_score(state->model, read_row(state->row, PG_GETARG_DATUM(1)), state->workspace,
-				state->scores);
+	score_values(&state->scorer, read_row(state->row, PG_GETARG_DATUM(1)));
 	return state;
 }
 
@@ -193,52 +157,7 @@ sqlml_predict(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	state = score(fcinfo);
-	if (state->result == NULL)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(state->context);
-
-		state->result = make_result_plan(state->model, get_fn_expr_rettype(fcinfo->flinfo));
-		MemoryContextSwitchTo(caller);
-	}
-	PG_RETURN_DATUM(make_result(state->result, state->scores));
-}
-
-static char *
-list_classes(const SqlmlModel *model)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (uint32_t k = 0; k < Min(model->class_count, MAX_LISTED_CLASSES); k++)
-		appendStringInfo(&list, "%s%s", k > 0 ? ", " : "", text_to_server(model->classes[k]));
-	appendStringInfoString(&list, model->class_count > MAX_LISTED_CLASSES ? ", ..." : ".");
-	return list.data;
-}
-
-/*
- * Find the class that the third argument names
- */
-static void
-prepare_class(PredictState *state, const text *label)
-{
-	SqlmlText	utf8 = text_from_server(VARDATA_ANY(label), (int) VARSIZE_ANY_EXHDR(label));
-	int64_t		class_index;
-
-	if (state->model->problem == SQLML_REGRESSION)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("model \"%s\" is a regression and has no probabilities",
-						state->model_name),
-				 errhint("Use sqlml.predict for its value.")));
-	class_index = sqlml_find_class(state->model, utf8);
-	if (class_index < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("model \"%s\" has no class \"%s\"", state->model_name,
-						text_to_cstring(label)),
-				 errdetail("The classes are: %s", list_classes(state->model))));
-	state->class_index = (uint32_t) class_index;
-	state->label = MemoryContextStrdup(state->context, text_to_cstring(label));
+	PG_RETURN_DATUM(get_prediction(&state->scorer, fcinfo->flinfo));
 }
 
 /*
@@ -248,13 +167,9 @@ Datum
 sqlml_predict_proba(PG_FUNCTION_ARGS)
 {
 	PredictState *state;
-	const text *label;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
 	state = score(fcinfo);
-	label = PG_GETARG_TEXT_PP(2);
-	if (!is_text(state->label, label))
-		prepare_class(state, label);
-	PG_RETURN_FLOAT8(sqlml_probability(state->model, state->scores, state->class_index));
+	PG_RETURN_DATUM(get_probability(&state->scorer, PG_GETARG_TEXT_PP(2)));
 }

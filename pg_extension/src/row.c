@@ -79,17 +79,11 @@ find_attribute(TupleDesc row_type, const char *name, const char *model_name)
 		if (attribute->attisdropped || strcmp(NameStr(attribute->attname), name) != 0)
 			continue;
 		if (found >= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_AMBIGUOUS_COLUMN),
-					 errmsg("the row has two columns \"%s\"", name)));
+			refuse_double_column(name);
 		found = i;
 	}
 	if (found < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("the row has no column \"%s\"", name),
-				 errhint("Model \"%s\" was trained with that column; add it to the row, NULL if it is not known.",
-						 model_name)));
+		refuse_missing_column(name, model_name);
 	return found;
 }
 
@@ -104,11 +98,7 @@ bind_column(const RowPlan *plan, ColumnPlan *column, const SqlmlColumn *expected
 	type = getBaseType(attribute->atttypid);
 	column->conversion = find_conversion(type, expected->kind);
 	if (column->conversion == CONVERT_NOT_POSSIBLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of the row has type %s, but model \"%s\" expects %s",
-						column->name, format_type_be(attribute->atttypid), plan->model_name,
-						text_to_server(expected->type_name))));
+		refuse_column_type(column->name, attribute->atttypid, plan->model_name, expected);
 	if (column->conversion == CONVERT_OUTPUT)
 	{
 		Oid			function;

@@ -1,13 +1,15 @@
 /*
  * sqlml.c
- *	  Start of the library, and the one function that scores nothing.
+ *	  Start of the library, and the functions that score nothing.
  */
 #include "postgres.h"
 
 #include <limits.h>
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 
 #include "glue.h"
 
@@ -16,6 +18,7 @@ PG_MODULE_MAGIC;
 extern void _PG_init(void);
 
 PG_FUNCTION_INFO_V1(sqlml_in_transaction_block);
+PG_FUNCTION_INFO_V1(sqlml_forget_plans);
 
 void
 _PG_init(void)
@@ -27,6 +30,7 @@ _PG_init(void)
 							64 * 1024, 0, INT_MAX / 2,
 							PGC_USERSET, GUC_UNIT_KB,
 							NULL, NULL, NULL);
+	watch_catalogue();
 }
 
 /*
@@ -38,4 +42,21 @@ sqlml_in_transaction_block(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
 	PG_RETURN_BOOL(IsTransactionBlock());
+}
+
+/*
+ * Make every session forget, when this transaction commits, which versions
+ * answer and the plans that hold them
+ */
+Datum
+sqlml_forget_plans(PG_FUNCTION_ARGS)
+{
+	Oid			relation = get_model_relation();
+
+	(void) fcinfo;
+	/* the message goes by way of WAL */
+	PreventCommandDuringRecovery("sqlml.forget_plans()");
+	if (OidIsValid(relation))
+		CacheInvalidateRelcacheByRelid(relation);
+	PG_RETURN_VOID();
 }
