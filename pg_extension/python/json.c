@@ -282,6 +282,6 @@ model_raw_scores_json(PyObject *object, PyObject *json)
 
 	if (!PyUnicode_Check(json))
 		return PyErr_Format(PyExc_TypeError, "a row must be given as text");
-	scores = score_json(self, json, true);
+	scores = score_json(self, json, false);
 	return scores == NULL ? NULL : make_scores(self, scores);
 }

@@ -521,6 +521,34 @@ def test_golden_rows_are_checked_at_the_first_load(connection, golden, sqlstate)
         )
 
 
+@pytest.mark.parametrize(
+    "golden",
+    [
+        [{"row": {"x": 2}}],
+        [{"raw": [2]}],
+        [7],
+        [{"row": {"x": "two"}, "raw": [2]}],
+        [{"row": [], "raw": [2]}],
+        [{"row": {"x": 2}, "raw": ["two"]}],
+        [{"row": {"x": 2}, "raw": 2}],
+        [{"row": None, "raw": [2]}],
+    ],
+)
+def test_damaged_golden_rows_are_an_error(connection, golden):
+    publish(connection, "m", REGRESSION)
+    connection.execute(
+        "UPDATE sqlml.version SET golden = %s WHERE version_id ="
+        " (SELECT current_version_id FROM sqlml.model WHERE model_name = 'm')",
+        (json.dumps(golden),),
+    )
+    error = refusal(connection, f"SELECT prediction FROM {ROWS}('m', 'SELECT 5 AS x')")
+    assert (error.sqlstate, error.message_primary) == (
+        "XX001",
+        'golden rows of model "m" are damaged',
+    )
+    assert error.message_detail.startswith("Row 1: ")
+
+
 def test_names_with_dots_and_capitals_are_named_in_errors(connection):
     for name in ("My Model", "a.b", 'a "quoted" one'):
         publish(connection, name, REGRESSION)
