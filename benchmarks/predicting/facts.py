@@ -41,7 +41,7 @@ def check_parity(
     for name, wanted in PARITY_ROWS.items():
         count = min(wanted, row_count)
         matrix = boosted[name].matrix(rows, count)
-        raw = np.asarray(boosted[name].booster.predict(matrix, raw_score=True))
+        raw = np.asarray(boosted[name].booster.predict(matrix, raw_score=True, num_threads=1))
         actual = fetch(dsn, calls.predict_raw(name), count)
         facts[f"bit-equal raw scores, {name}"] = share_of_equal(actual, raw)
         expected = np.array([1 / (1 + math.exp(-score)) for score in raw.tolist()])

@@ -140,7 +140,7 @@ def _train(
         "seed": SEED,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": 2,
+        "num_threads": 1,
         "verbosity": -1,
     }
     key = repr((lgb.__version__, sorted(params.items()), shape.trees, codes, len(label), SEED))
@@ -163,7 +163,7 @@ def make_classifier(
         classes=CLASSES,
         columns=make_columns(shape.types),
         features=features,
-        part=TreePart(estimator=EstimatorName.LIGHTGBM, booster=booster),
+        parts=(TreePart(estimator=EstimatorName.LIGHTGBM, booster=booster),),
     )
 
 
@@ -176,7 +176,7 @@ def make_raw_twin(boosted: Boosted) -> FittedModel:
         classes=(),
         columns=make_columns(boosted.shape.types),
         features=boosted.features,
-        part=TreePart(estimator=EstimatorName.LIGHTGBM, booster=lgb.Booster(model_str=text)),
+        parts=(TreePart(estimator=EstimatorName.LIGHTGBM, booster=lgb.Booster(model_str=text)),),
     )
 
 
@@ -213,8 +213,10 @@ def train_linear(rows: Rows, label: NDArray[np.int64]) -> Linear:
             Feature(column=name, op=FeatureOp.VALUE, fill=fill)
             for name, fill in zip(NUMBERS, fills, strict=True)
         ),
-        part=LinearPart(
-            estimator=EstimatorName.LINEAR, intercepts=estimator.intercept_, terms=terms
+        parts=(
+            LinearPart(
+                estimator=EstimatorName.LINEAR, intercepts=estimator.intercept_, terms=terms
+            ),
         ),
     )
     slopes = weights * scales

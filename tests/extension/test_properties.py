@@ -18,7 +18,6 @@ from sqlml.compile.artifact import compile_model
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.extract.reader import ARROW_TYPES
 from sqlml.predict.reference import ReferencePredictor
-from sqlml.predict.scorer import Scorer
 from sqlml.search.fitted import FittedModel
 from tests.extension.conftest import Connection, publish
 from tests.predict.models import TIMESTAMPS, draw_linear, make_classes
@@ -95,12 +94,11 @@ def check_everywhere(
     reference = ReferencePredictor(data)
     listed = rows.to_pylist()
     for row in ROWS_AS:
-        if model.problem_type is ProblemType.REGRESSION:
-            raw = Scorer(data, "m").raw_scores(rows)[:, 0]
-            sent = ask_all(connection, f"float8send({evaluator}.predict('m', {row}, 0::float8))")
-            assert b"".join(sent) == raw.astype(">f8").tobytes()
-            continue
         expected = [reference.predict(one) for one in listed]
+        if model.problem_type is ProblemType.REGRESSION:
+            sent = ask_all(connection, f"float8send({evaluator}.predict('m', {row}, 0::float8))")
+            assert b"".join(sent) == np.array(expected).astype(">f8").tobytes()
+            continue
         assert ask_all(connection, f"{evaluator}.predict('m', {row})") == expected
         label = make_classes(model.problem_type)[-1]
         probabilities = [reference.probabilities(one)[-1] for one in listed]

@@ -7,23 +7,26 @@ one leaf and of hundreds.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.extract.reader import ARROW_TYPES
-from sqlml.search.fitted import Feature, FeatureOp, FittedModel, TreePart
+from sqlml.search.fitted import Feature, FeatureOp, FittedModel, Link, TreePart
 from tests.predict.models import (
     HOSTILE_NUMBERS,
     INT64,
     TIMESTAMPS,
-    get_output_count,
+    booster_of,
     make_model,
+    score_with_lightgbm,
 )
 
 COLUMNS = (
@@ -73,12 +76,20 @@ max_feature_idx={last}
 objective={objective}
 feature_names={names}
 feature_infos={infos}
-
+{switch}
 """
 OBJECTIVES = {
-    ProblemType.BINARY: "binary sigmoid:1",
-    ProblemType.MULTICLASS: "multiclass num_class:3",
-    ProblemType.REGRESSION: "regression",
+    Link.LOGISTIC: ("binary sigmoid:1", "binary sigmoid:0.7", "cross_entropy"),
+    Link.SOFTMAX: ("multiclass num_class:3",),
+    Link.IDENTITY: ("regression", "regression_l1", "quantile", "huber", "mape"),
+    Link.EXP: ("poisson", "gamma", "tweedie"),
+    Link.SQUARE: ("regression sqrt",),
+}
+"""LightGBM's objectives by what they make of the raw scores."""
+DRAWN_LINKS = {
+    ProblemType.BINARY: (Link.LOGISTIC,),
+    ProblemType.MULTICLASS: (Link.SOFTMAX,),
+    ProblemType.REGRESSION: (Link.IDENTITY, Link.IDENTITY, Link.EXP, Link.SQUARE),
 }
 
 
@@ -118,18 +129,21 @@ def _with_fill(rng: np.random.Generator, name: str, op: FeatureOp) -> Feature:
 
 def draw_booster(
     rng: np.random.Generator,
-    problem_type: ProblemType,
+    link: Link,
     features: Sequence[Feature],
     size: Size,
 ) -> lgb.Booster:
     """A booster that no training would give."""
-    outputs = get_output_count(problem_type)
+    outputs = 3 if link is Link.SOFTMAX else 1
+    objectives = OBJECTIVES[link]
     head = HEADER.format(
         outputs=outputs,
         last=len(features) - 1,
-        objective=OBJECTIVES[problem_type],
+        objective=objectives[rng.integers(len(objectives))],
         names=" ".join(f"f{index}" for index in range(len(features))),
         infos=" ".join(["[-1:1]"] * len(features)),
+        # Random forests divide by the number of their iterations.
+        switch="average_output\n" if rng.random() < 0.2 else "",
     )
     tree_count = outputs * int(rng.integers(1, size.iterations + 1))
     trees = [_draw_tree(rng, features, size) for _ in range(tree_count)]
@@ -227,18 +241,31 @@ def draw_trees(seed: int, problem_type: ProblemType, size: Size) -> FittedModel:
     """A model of drawn trees."""
     rng = np.random.default_rng(seed)
     features = draw_features(rng)
-    booster = draw_booster(rng, problem_type, features, size)
+    links = DRAWN_LINKS[problem_type]
+    link = links[rng.integers(len(links))]
+    booster = draw_booster(rng, link, features, size)
     part = TreePart(estimator=EstimatorName.LIGHTGBM, booster=booster)
-    return make_model(problem_type, features, part, COLUMNS)
+    return replace(make_model(problem_type, features, part, COLUMNS), link=link)
+
+
+def score_drawn(model: FittedModel, table: pa.Table) -> NDArray[np.float64]:
+    """
+    The raw scores of a model, from LightGBM's own: those are neither divided by the
+    iterations of a random forest nor multiplied by the objective's sigmoid.
+    """
+    text = booster_of(model).model_to_string()
+    scores = score_with_lightgbm(model, table)
+    if "\naverage_output\n" in text:
+        scores = scores / booster_of(model).current_iteration()
+    sigmoid = re.search(r"^objective=.* sigmoid:(\S+)", text, re.MULTILINE)
+    return scores * float(sigmoid[1]) if sigmoid else scores
 
 
 def find_thresholds(model: FittedModel) -> dict[str, list[float]]:
     """The thresholds that the trees of a model have, by the column they are compared with."""
-    part = model.part
-    assert isinstance(part, TreePart)
     found: dict[str, list[float]] = {column.name: [] for column in model.columns}
     fields = dict.fromkeys(("split_feature", "threshold", "decision_type"), "")
-    for line in part.booster.model_to_string().split("\n"):
+    for line in booster_of(model).model_to_string().split("\n"):
         key, _, value = line.partition("=")
         if key in fields:
             fields[key] = value

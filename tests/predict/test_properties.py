@@ -18,7 +18,7 @@ from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
 from sqlml.search.features import encode
 from sqlml.search.fitted import CodeTerm, FittedModel, LinearPart, NumericTerm
-from tests.predict.models import draw_linear, fit_trees, score_with_lightgbm
+from tests.predict.models import draw_linear, fit_trees
 from tests.predict.random_models import (
     COLUMNS,
     LEAF_COUNTS,
@@ -26,6 +26,7 @@ from tests.predict.random_models import (
     draw_features,
     draw_rows,
     draw_trees,
+    score_drawn,
 )
 
 ROW_COUNT = 64
@@ -35,7 +36,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 def check_trees(model: FittedModel, table: pa.Table) -> None:
     """Core and LightGBM give the same bits; of a few rows also the reference predictor."""
     data = compile_model(model).data
-    expected = score_with_lightgbm(model, table)
+    expected = score_drawn(model, table)
     assert Scorer(data, "m").raw_scores(table).tobytes() == expected.tobytes()
     reference = ReferencePredictor(data)
     rows = table.slice(0, 2).to_pylist()
@@ -105,7 +106,7 @@ def test_drawn_linear_models_are_as_scikit_learn(problem_type, seed):
 
 def score_with_scikit_learn(model: FittedModel, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """The estimator's own scores, and the sum of what each has added, signs left out."""
-    part = model.part
+    (part,) = model.parts
     assert isinstance(part, LinearPart)
     encoded = encode(model.features, table)
     blocks, weights = [], []
