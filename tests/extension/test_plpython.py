@@ -439,6 +439,14 @@ def test_a_part_of_the_rows_may_be_taken(connection):
         assert ask(connection, names) is None
 
 
+def test_an_error_that_nobody_comes_to_is_forgotten(connection):
+    publish_functions(connection, BINARY)
+    query = "SELECT 1 / (2500 - n) AS x FROM generate_series(1, 3000) AS n"
+    assert ask(connection, f"prediction FROM {ROWS}('m', '{query}') LIMIT 1") == "false"
+    assert ask(connection, "predict_m_proba(NULL, 5)") is None
+    assert ask(connection, f"prediction FROM {ROWS}('m', 'SELECT 5 AS x')") == "true"
+
+
 def test_a_timeout_ends_the_query(connection):
     publish(connection, "m", REGRESSION)
     for query in (
