@@ -21,7 +21,6 @@ from sqlml.search.fitted import CodeTerm, FittedModel, LinearPart, NumericTerm
 from tests.predict.models import draw_linear, fit_trees
 from tests.predict.random_models import (
     COLUMNS,
-    LEAF_COUNTS,
     Size,
     draw_features,
     draw_rows,
@@ -136,7 +135,3 @@ def _make_numeric_columns(term: NumericTerm, values: np.ndarray) -> np.ndarray:
     is_missing = np.isnan(values)
     scaled = (np.clip(values, term.low, term.high) - term.mean) * term.inverse_scale
     return np.column_stack([np.where(is_missing, 0.0, scaled), is_missing])
-
-
-def test_the_sizes_cross_every_width_of_the_core():
-    assert {31, 32, 33, 63, 64, 65} <= set(LEAF_COUNTS)
