@@ -14,6 +14,7 @@ LANGUAGE C STRICT;
 COMMENT ON FUNCTION sqlml.predict_proba_support(internal) IS
     'internal: planner support of predict_proba';
 
+-- COST 100, since a prediction takes 0.2 to 3 us and an operator about 10 ns.
 -- STABLE, not IMMUTABLE: replacing a model changes the answer. Not STRICT, so that the
 -- planner never drops a call whose class or type is NULL.
 CREATE FUNCTION sqlml.predict(model text, features anyelement)
