@@ -216,7 +216,8 @@ fetch_next_row(ColumnsState *state, const char *text)
 	}
 
 /*
- * Read the arguments, those of the usual types in a loop for each type
+ * Read the arguments, those of the usual types in a loop for each type, in the
+ * order of the conversions
  */
 static void
 read_columns(ColumnsState *state, const NullableDatum *arguments)
@@ -257,6 +258,7 @@ static ColumnsState *
 score(FunctionCallInfo fcinfo)
 {
 	ColumnsState *state = get_state(fcinfo->flinfo);
+
 	CHECK_FOR_INTERRUPTS();
 	prepare_version(state, fcinfo);
 	read_columns(state, &fcinfo->args[ARGUMENTS_BEFORE_COLUMNS]);

@@ -60,7 +60,7 @@ extern void refuse_column_type(const char *name, Oid type, const char *model_nam
 typedef enum Conversion
 {
 	CONVERT_NOT_POSSIBLE,
-	CONVERT_INT4,				/* the ones before columns.c has a loop for each */
+	CONVERT_INT4,				/* for each from here to texts columns.c has a loop */
 	CONVERT_INT8,
 	CONVERT_FLOAT4,
 	CONVERT_FLOAT8,
