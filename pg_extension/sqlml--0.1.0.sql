@@ -37,6 +37,14 @@ LANGUAGE C STABLE PARALLEL SAFE COST 100 SUPPORT sqlml.predict_proba_support;
 COMMENT ON FUNCTION sqlml.predict_proba(text, anyelement, text) IS
     'probability of a class of a model for a row or a JSON object';
 
+-- STRICT: of a NULL row there is nothing to say. The cost is what 100 trees take, in predict's.
+CREATE FUNCTION sqlml.explain_prediction(model text, features anyelement)
+RETURNS TABLE (class text, "column" text, contribution double precision)
+AS 'MODULE_PATHNAME', 'sqlml_explain_prediction'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 40000 ROWS 20;
+COMMENT ON FUNCTION sqlml.explain_prediction(text, anyelement) IS
+    'what each column of a row or a JSON object adds to the raw score of a class';
+
 -- What plans call: the columns of one version, in its order. The first argument is for EXPLAIN.
 CREATE FUNCTION sqlml.predict_columns(
     model text, version_id integer, type anyelement, VARIADIC columns "any")

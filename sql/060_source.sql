@@ -63,7 +63,8 @@ BEGIN
                 ARRAY(SELECT relname::text FROM pg_catalog.pg_class
                        WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(oid)
                          AND relnamespace NOT IN ('pg_catalog'::regnamespace,
-                                                  'information_schema'::regnamespace)
+                                                  'information_schema'::regnamespace,
+                                                  'sqlml'::regnamespace)
                        ORDER BY relname)));
     END IF;
     IF (SELECT relkind NOT IN ('r', 'p', 'v', 'm', 'f') FROM pg_class WHERE oid = found) THEN

@@ -127,7 +127,8 @@ extern Datum get_probability(Scorer *scorer, const text *label);
 extern uint32_t find_class(const SqlmlModel *model, const char *model_name, const text *label);
 extern bool is_text(const char *string, const text *packed);
 
-/* predict.c */
+/* predict.c: calls whose arguments begin with a model and a row */
+extern Scorer *read_call(FunctionCallInfo fcinfo, const SqlmlValue **values);
 extern char *make_display_name(const char *argument);
 
 /* columns.c: arguments of its functions before the columns */

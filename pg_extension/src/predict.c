@@ -133,17 +133,27 @@ prepare_model(PredictState *state, FmgrInfo *flinfo, const text *argument)
 }
 
 /*
- * Score the row, after the model and the row were found not to be NULL
+ * Read the row for the model, after both were found not to be NULL
  */
-static PredictState *
-score(FunctionCallInfo fcinfo)
+Scorer *
+read_call(FunctionCallInfo fcinfo, const SqlmlValue **values)
 {
 	PredictState *state = get_state(fcinfo->flinfo);
 
 	CHECK_FOR_INTERRUPTS();
 	prepare_model(state, fcinfo->flinfo, PG_GETARG_TEXT_PP(0));
-	score_values(&state->scorer, read_row(state->row, PG_GETARG_DATUM(1)));
-	return state;
+	*values = read_row(state->row, PG_GETARG_DATUM(1));
+	return &state->scorer;
+}
+
+static Scorer *
+score(FunctionCallInfo fcinfo)
+{
+	const SqlmlValue *values;
+	Scorer	   *scorer = read_call(fcinfo, &values);
+
+	score_values(scorer, values);
+	return scorer;
 }
 
 /*
@@ -152,12 +162,9 @@ score(FunctionCallInfo fcinfo)
 Datum
 sqlml_predict(PG_FUNCTION_ARGS)
 {
-	PredictState *state;
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	state = score(fcinfo);
-	PG_RETURN_DATUM(get_prediction(&state->scorer, fcinfo->flinfo));
+	PG_RETURN_DATUM(get_prediction(score(fcinfo), fcinfo->flinfo));
 }
 
 /*
@@ -166,10 +173,7 @@ sqlml_predict(PG_FUNCTION_ARGS)
 Datum
 sqlml_predict_proba(PG_FUNCTION_ARGS)
 {
-	PredictState *state;
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
-	state = score(fcinfo);
-	PG_RETURN_DATUM(get_probability(&state->scorer, PG_GETARG_TEXT_PP(2)));
+	PG_RETURN_DATUM(get_probability(score(fcinfo), PG_GETARG_TEXT_PP(2)));
 }

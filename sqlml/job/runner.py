@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import psycopg
+import pyarrow as pa
 from psycopg.conninfo import make_conninfo
 
 from sqlml.catalogue.version import GOLDEN_ROWS, Version, make_golden, publish
@@ -57,6 +58,15 @@ class Assignment:
 
     job: Job
     started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The winner in the forms that evaluators read, and the answers that they must give."""
+
+    artifact: Artifact
+    sql: ModelSql
+    golden: list[dict[str, Any]]
 
 
 def main() -> None:
@@ -104,12 +114,14 @@ def train(assignment: Assignment, dsn: str, connection: psycopg.Connection) -> N
     leaderboard = search(dataset, plan, lambda step: report(joblog, step))
     joblog.write_phase("compile")
     artifact = compile_model(leaderboard.model)
-    verify(artifact, leaderboard, job.model_name)
+    scorer = Scorer(artifact.data, job.model_name)
+    verify(scorer, leaderboard)
     model_sql = make_sql(leaderboard.model)
     if needs_sql and model_sql.text is None:
         raise refuse_without_sql(job, model_sql)
     joblog.write_phase("publish", describe_result(leaderboard, assignment))
-    publish(connection, job.job_id, make_version(dataset, leaderboard, artifact, model_sql))
+    compiled = Compiled(artifact, model_sql, draw_golden(scorer, leaderboard, plan.seed))
+    publish(connection, job.job_id, make_version(dataset, leaderboard, compiled))
 
 
 def find_source(connection: psycopg.Connection, job: Job) -> Source:
@@ -171,10 +183,10 @@ def report(joblog: JobLog, step: Progress) -> None:
     joblog.write_phase(step.phase, step.message if is_news else None)
 
 
-def verify(artifact: Artifact, leaderboard: Leaderboard, model_name: str) -> None:
+def verify(scorer: Scorer, leaderboard: Leaderboard) -> None:
     """Refuse an artifact whose answers are not its estimator's."""
     expected = leaderboard.checked_scores
-    actual = Scorer(artifact.data, model_name).raw_scores(leaderboard.checked_rows)
+    actual = scorer.raw_scores(leaderboard.checked_rows)
     tolerance = 0.0 if _is_exact(leaderboard.model) else TOLERANCE
     differs = ~np.isclose(actual, expected, rtol=tolerance, atol=tolerance).all(axis=1)
     if np.any(differs):
@@ -202,9 +214,7 @@ def refuse_without_sql(job: Job, model_sql: ModelSql) -> NotCompilable:
     )
 
 
-def make_version(
-    dataset: Dataset, leaderboard: Leaderboard, artifact: Artifact, model_sql: ModelSql
-) -> Version:
+def make_version(dataset: Dataset, leaderboard: Leaderboard, compiled: Compiled) -> Version:
     """Put together what the catalogue keeps."""
     return Version(
         problem_type=leaderboard.problem_type,
@@ -220,13 +230,29 @@ def make_version(
         train_rows=leaderboard.train_row_count,
         holdout_rows=leaderboard.holdout_row_count,
         skipped_rows=dataset.null_target_count,
-        artifact=artifact.data,
-        golden=make_golden(
-            leaderboard.model.columns,
-            leaderboard.checked_rows.slice(0, GOLDEN_ROWS).to_pylist(),
-            leaderboard.checked_scores[:GOLDEN_ROWS].tolist(),
-        ),
-        sql=model_sql,
+        artifact=compiled.artifact.data,
+        golden=compiled.golden,
+        sql=compiled.sql,
+    )
+
+
+def draw_golden(scorer: Scorer, leaderboard: Leaderboard, seed: int) -> list[dict[str, Any]]:
+    """
+    Put rows together of held-out values, with the scores that the verified artifact gives.
+
+    Whoever may predict may read them: so each column is shuffled by itself, lest they be rows
+    of the relation.
+    """
+    rng = np.random.default_rng(seed)
+    held_out = leaderboard.checked_rows.slice(0, GOLDEN_ROWS)
+    rows = pa.table(
+        {
+            name: held_out.column(name).take(rng.permutation(len(held_out)))
+            for name in held_out.column_names
+        }
+    )
+    return make_golden(
+        leaderboard.model.columns, rows.to_pylist(), scorer.raw_scores(rows).tolist()
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import EstimatorName
 from sqlml.errors import ArtifactDisagrees
-from sqlml.job.runner import describe_dataset, verify
+from sqlml.job.runner import describe_dataset, draw_golden, verify
+from sqlml.predict.scorer import Scorer
 from sqlml.search.plan import Plan
 from sqlml.search.study import search
 from tests.search.tables import dataset_of
@@ -29,22 +30,38 @@ def leaderboard(request):
     return search(dataset, plan, lambda step: None)
 
 
-def test_an_artifact_that_agrees_is_accepted(leaderboard):
-    verify(compile_model(leaderboard.model), leaderboard, "m")
+@pytest.fixture(scope="module")
+def scorer(leaderboard):
+    """The artifact of the search's winner, opened."""
+    return Scorer(compile_model(leaderboard.model).data, "m")
 
 
-def test_an_artifact_that_differs_in_one_row_is_refused(leaderboard):
-    artifact = compile_model(leaderboard.model)
+def test_an_artifact_that_agrees_is_accepted(scorer, leaderboard):
+    verify(scorer, leaderboard)
+
+
+def test_an_artifact_that_differs_in_one_row_is_refused(scorer, leaderboard):
     scores = leaderboard.checked_scores.copy()
     scores[3, 0] = np.nextafter(scores[3, 0], np.inf)
     if leaderboard.winner.estimator is EstimatorName.LINEAR:
         # One bit is within what a linear model's order of addition may change.
-        verify(artifact, replace(leaderboard, checked_scores=scores), "m")
+        verify(scorer, replace(leaderboard, checked_scores=scores))
         scores[3, 0] *= 1 + 1e-8
     with pytest.raises(ArtifactDisagrees, match="does not give the answers") as caught:
-        verify(artifact, replace(leaderboard, checked_scores=scores), "m")
+        verify(scorer, replace(leaderboard, checked_scores=scores))
     assert caught.value.detail is not None
     assert caught.value.detail.startswith("1 of ")
+
+
+def test_golden_rows_mix_the_rows_of_the_relation(scorer, leaderboard):
+    golden = draw_golden(scorer, leaderboard, 0)
+    held_out = leaderboard.checked_rows.slice(0, len(golden)).to_pylist()
+    for name in ("x", "z"):
+        values = [item["row"][name] for item in golden]
+        assert sorted(values) == sorted(row[name] for row in held_out)
+    # z tells a row's number, and x with it; a few come together again by chance.
+    together = [item for item in golden if item["row"]["z"] * 2 % 37 == item["row"]["x"]]
+    assert len(together) < len(golden) / 2
 
 
 def test_what_was_left_out_is_told():
