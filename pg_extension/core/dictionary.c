@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "internal.h"
+#include "dictionary.h"
 
 /* The length of a UTF-8 character by its first byte, 0 if no character starts so */
 static size_t
@@ -55,78 +55,31 @@ is_same_text(SqlmlText left, SqlmlText right)
 		(left.size == 0 || memcmp(left.data, right.data, left.size) == 0);
 }
 
-static inline uint64_t
-load_8(const char *bytes)
+static uint64_t
+hash_words(uint64_t low, uint64_t high)
 {
-	uint64_t	word;
+	uint64_t	hash = low * UINT64_C(0x9E3779B97F4A7C15);
 
-	memcpy(&word, bytes, sizeof(word));
-	return word;
-}
-
-static inline uint64_t
-load_4(const char *bytes)
-{
-	uint32_t	word;
-
-	memcpy(&word, bytes, sizeof(word));
-	return word;
-}
-
-static TextKey
-make_long_key(SqlmlText text)
-{
-	uint64_t	hash = text.size;
-	uint32_t	i = 0;
-
-	for (; i + 8 <= text.size; i += 8)
-	{
-		hash = (hash ^ load_8(text.data + i)) * UINT64_C(0x9E3779B97F4A7C15);
-		hash ^= hash >> 32;
-	}
-	for (; i < text.size; i++)
-		hash = (hash ^ (uint8_t) text.data[i]) * UINT64_C(0x100000001B3);
-	return (TextKey) {load_8(text.data), hash};
+	hash = (hash ^ (hash >> 32) ^ high) * UINT64_C(0xD6E8FEB86659FD93);
+	return hash ^ (hash >> 32);
 }
 
 /*
- * Reads nothing beyond the text: two loads, which may overlap, replace a loop
+ * The key of a text longer than itself. A zero byte before others tells it from short texts.
  */
-static inline TextKey
-make_key(SqlmlText text)
+uint64_t
+make_long_key(SqlmlText text)
 {
-	const char *end = text.data + text.size;
-	TextKey		key = {0, 0};
+	uint64_t	hash = text.size;
 
-	if (text.size > 16)
-		return make_long_key(text);
-	if (text.size > 8)
-	{
-		key.low = load_8(text.data);
-		key.high = load_8(end - 8) >> (8 * (16 - text.size));
-	}
-	else if (text.size == 8)
-		key.low = load_8(text.data);
-	else if (text.size >= 4)
-		key.low = load_4(text.data) | (load_4(end - 4) >> (8 * (8 - text.size))) << 32;
-	else if (text.size > 0)
-		key.low = (uint64_t) (uint8_t) text.data[0] |
-			(uint64_t) (uint8_t) text.data[text.size / 2] << (8 * (text.size / 2)) |
-			(uint64_t) (uint8_t) end[-1] << (8 * (text.size - 1));
-	return key;
-}
-
-static inline uint32_t
-hash_key(TextKey key, uint64_t seed)
-{
-	uint64_t	hash = (key.low ^ seed) * UINT64_C(0x9E3779B97F4A7C15);
-
-	hash = (hash ^ (hash >> 32) ^ key.high) * UINT64_C(0xD6E8FEB86659FD93);
-	return (uint32_t) (hash >> 32);
+	for (uint32_t i = 0; i + 8 < text.size; i += 8)
+		hash = hash_words(hash, load_8(text.data + i));
+	hash = hash_words(hash, load_8(text.data + text.size - 8));
+	return hash << 8 | UINT64_C(1) << 63;
 }
 
 /* Texts whose hashes crowd are given another seed */
-#define PROBES_MAX 256
+#define PROBES_MAX 64
 #define SEEDS_MAX 8
 
 typedef enum FillResult
@@ -140,21 +93,25 @@ static FillResult
 add_text(Dictionary *dictionary, uint32_t index)
 {
 	SqlmlText	text = dictionary->texts[index];
-	TextKey		key = make_key(text);
-	uint32_t	slot = hash_key(key, dictionary->seed) & dictionary->mask;
+	uint64_t	key = text.size > sizeof(key) ? make_long_key(text) : make_key(text);
+	uint32_t	place = find_place(dictionary, key);
 
 	for (uint32_t probe = 0; probe < PROBES_MAX; probe++)
 	{
-		DictionarySlot *found = &dictionary->slots[slot];
+		DictionaryBucket *bucket = &dictionary->buckets[place];
 
-		if (found->index == 0)
+		for (uint32_t i = 0; i < BUCKET_SIZE; i++)
 		{
-			*found = (DictionarySlot) {key, index + 1, text.size > sizeof(key)};
-			return FILLED;
+			if (bucket->numbers[i] == 0)
+			{
+				bucket->keys[i] = key;
+				bucket->numbers[i] = index + 1;
+				return FILLED;
+			}
+			if (is_same_text(dictionary->texts[bucket->numbers[i] - 1], text))
+				return FOUND_TWICE;
 		}
-		if (is_same_text(dictionary->texts[found->index - 1], text))
-			return FOUND_TWICE;
-		slot = (slot + 1) & dictionary->mask;
+		place = get_next_place(dictionary, place);
 	}
 	return CROWDED;
 }
@@ -162,7 +119,7 @@ add_text(Dictionary *dictionary, uint32_t index)
 static FillResult
 fill(Dictionary *dictionary, uint32_t count)
 {
-	memset(dictionary->slots, 0, ((size_t) dictionary->mask + 1) * sizeof(DictionarySlot));
+	memset(dictionary->buckets, 0, (size_t) dictionary->bucket_count * sizeof(DictionaryBucket));
 	for (uint32_t i = 0; i < count; i++)
 	{
 		FillResult	result = add_text(dictionary, i);
@@ -179,14 +136,12 @@ fill(Dictionary *dictionary, uint32_t count)
 void
 make_dictionary(Reader *reader, Dictionary *dictionary, const SqlmlText *texts, uint32_t count)
 {
-	uint64_t	size = 1;
 	FillResult	result = CROWDED;
 
-	while (size < 2 * (uint64_t) count)
-		size *= 2;
 	dictionary->texts = texts;
-	dictionary->mask = (uint32_t) (size - 1);
-	dictionary->slots = reader_allocate(reader, size, sizeof(DictionarySlot));
+	dictionary->bucket_count = count + count / 2 + 1;
+	dictionary->buckets = allocate_aligned(reader, dictionary->bucket_count,
+										   sizeof(DictionaryBucket));
 	for (uint32_t i = 0; i < SEEDS_MAX && result == CROWDED && !has_failed(reader); i++)
 	{
 		dictionary->seed = i * UINT64_C(0xA0761D6478BD642F);
@@ -199,24 +154,26 @@ make_dictionary(Reader *reader, Dictionary *dictionary, const SqlmlText *texts, 
 }
 
 /*
- * The index of a text, or -1
+ * Look for a longer text, whose key others may have as well
  */
-int64_t
-find_text(const Dictionary *dictionary, SqlmlText text)
+uint32_t
+find_long_text(const Dictionary *dictionary, SqlmlText text)
 {
-	TextKey		key = make_key(text);
-	uint32_t	slot = hash_key(key, dictionary->seed) & dictionary->mask;
+	uint64_t	key = make_long_key(text);
+	uint32_t	place = find_place(dictionary, key);
 
-	/* ends, because at least half of the slots are empty */
-	while (dictionary->slots[slot].index != 0)
+	for (;;)
 	{
-		const DictionarySlot *found = &dictionary->slots[slot];
+		const DictionaryBucket *bucket = &dictionary->buckets[place];
 
-		if (found->key.low == key.low && found->key.high == key.high &&
-			found->is_long == (text.size > sizeof(key)) &&
-			(!found->is_long || is_same_text(dictionary->texts[found->index - 1], text)))
-			return (int64_t) found->index - 1;
-		slot = (slot + 1) & dictionary->mask;
+		for (uint32_t i = 0; i < BUCKET_SIZE; i++)
+		{
+			if (bucket->numbers[i] == 0)
+				return 0;
+			if (bucket->keys[i] == key &&
+				is_same_text(dictionary->texts[bucket->numbers[i] - 1], text))
+				return bucket->numbers[i];
+		}
+		place = get_next_place(dictionary, place);
 	}
-	return -1;
 }

@@ -32,29 +32,25 @@ typedef enum SqlmlOp
 
 #define CACHE_LINE 64
 
+#define BUCKET_SIZE 2
+
 /*
- * Sixteen bytes that stand for a text: the text itself, filled up with zeros,
- * which no text holds; of a longer one its beginning and its hash.
+ * Half a cache line. A key is the text itself, filled up with zeros,
+ * which no text holds, or the hash of a longer one. Filled from the beginning.
  */
-typedef struct TextKey
+typedef struct DictionaryBucket
 {
-	uint64_t	low;
-	uint64_t	high;
-} TextKey;
+	uint64_t	keys[BUCKET_SIZE];
+	uint32_t	numbers[BUCKET_SIZE];	/* of the texts, counted from 1; 0: free */
+	uint64_t	padding;
+} DictionaryBucket;
 
-typedef struct DictionarySlot
-{
-	TextKey		key;
-	uint32_t	index;			/* of the text, plus one; 0: empty */
-	bool		is_long;		/* the text is longer than its key */
-} DictionarySlot;
-
-/* Open addressing */
+/* Where a bucket is full, the texts that it has no room for are in the next ones */
 typedef struct Dictionary
 {
 	const SqlmlText *texts;
-	DictionarySlot *slots;
-	uint32_t	mask;
+	DictionaryBucket *buckets;
+	uint32_t	bucket_count;
 	uint64_t	seed;
 } Dictionary;
 
@@ -66,6 +62,31 @@ typedef struct SqlmlFeature
 	uint32_t	level_count;
 	Dictionary	levels;
 } SqlmlFeature;
+
+typedef struct NumberStep
+{
+	uint32_t	column;
+	uint32_t	feature;
+	double		fill;
+} NumberStep;
+
+typedef struct CodeStep
+{
+	uint32_t	column;
+	uint32_t	feature;
+	const Dictionary *levels;
+} CodeStep;
+
+/* The features again, by how they are encoded */
+typedef struct Encoding
+{
+	uint32_t	number_count;
+	uint32_t	code_count;
+	uint32_t	datetime_count;
+	NumberStep *numbers;
+	CodeStep   *codes;
+	uint32_t   *datetimes;		/* the first part of each datetime */
+} Encoding;
 
 typedef struct Calendar
 {
@@ -194,7 +215,8 @@ extern bool is_utf8(const uint8_t *bytes, size_t size);
 extern bool is_same_text(SqlmlText left, SqlmlText right);
 extern void make_dictionary(Reader *reader, Dictionary *dictionary,
 							const SqlmlText *texts, uint32_t count);
-extern int64_t find_text(const Dictionary *dictionary, SqlmlText text);
+extern uint64_t make_long_key(SqlmlText text);
+extern uint32_t find_long_text(const Dictionary *dictionary, SqlmlText text);
 
 /* datetime.c */
 extern Datetime split_datetime(int64_t micros);

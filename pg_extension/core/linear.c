@@ -105,9 +105,12 @@ score_linear(const SqlmlModel *model, const SqlmlPart *part, const double *featu
 			 double *scores)
 {
 	for (uint32_t k = 0; k < model->output_count; k++)
-		scores[k] = part->intercepts[k];
-	for (uint32_t i = 0; i < part->term_count; i++)
-		for (uint32_t k = 0; k < model->output_count; k++)
-			scores[k] += get_term(&part->terms[i], features[part->terms[i].feature], k,
-								  model->output_count);
+	{
+		double		score = part->intercepts[k];
+
+		for (uint32_t i = 0; i < part->term_count; i++)
+			score += get_term(&part->terms[i], features[part->terms[i].feature], k,
+							  model->output_count);
+		scores[k] = score;
+	}
 }

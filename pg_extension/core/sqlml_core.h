@@ -94,6 +94,7 @@ typedef struct SqlmlModel
 	SqlmlColumn *columns;
 	uint32_t	feature_count;
 	struct SqlmlFeature *features;	/* private from here on */
+	struct Encoding *encoding;
 	SqlmlLink	link;
 	bool		blends_responses;	/* of its parts; else their raw scores */
 	double		scale;

@@ -60,16 +60,16 @@ extern void refuse_column_type(const char *name, Oid type, const char *model_nam
 typedef enum Conversion
 {
 	CONVERT_NOT_POSSIBLE,
-	CONVERT_INT2,
-	CONVERT_INT4,
+	CONVERT_INT4,				/* for each from here to texts columns.c has a loop */
 	CONVERT_INT8,
 	CONVERT_FLOAT4,
 	CONVERT_FLOAT8,
+	CONVERT_TEXT,
+	CONVERT_INT2,
 	CONVERT_NUMERIC,
 	CONVERT_BOOL,
 	CONVERT_DATE,
 	CONVERT_TIMESTAMP,
-	CONVERT_TEXT,
 	CONVERT_BPCHAR,
 	CONVERT_NAME,
 	CONVERT_OUTPUT				/* by the type's output function */

@@ -2,7 +2,8 @@
  * test.c
  *	  The scoring core without PostgreSQL and Python: every evaluator and
  *	  instruction set gives the scores of the plain walk, bit for bit, on models
- *	  and rows drawn at random, and hostile sizes open soon or are refused.
+ *	  and rows drawn at random, hostile sizes open soon or are refused, and
+ *	  dictionaries find each text and no other.
  *
  * tests/predict compares the same evaluators with LightGBM itself.
  */
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "dictionary.h"
 #include "evaluator.h"
 
 #define MODEL_COUNT 150
@@ -470,10 +472,82 @@ test_hostile_sizes(void)
 	}
 }
 
+/*
+ * Dictionaries of texts that differ in their length, or in one byte
+ */
+
+#define TEXT_SIZE_MAX 40
+#define TEXTS_A_SIZE 60
+
+static void
+expect_number(const Dictionary *dictionary, SqlmlText text, uint32_t expected)
+{
+	uint32_t	number = find_text(dictionary, text);
+
+	if (number == expected)
+		return;
+	fprintf(stderr, "test: \"%.*s\" is text %u, not %u\n", (int) text.size, text.data,
+			number, expected);
+	exit(1);
+}
+
+static void
+test_dictionary(void)
+{
+	static char bytes[TEXT_SIZE_MAX * TEXTS_A_SIZE + 1][TEXT_SIZE_MAX + 1];
+	static SqlmlText texts[TEXT_SIZE_MAX * TEXTS_A_SIZE + 1];
+	Memory		memory = {0, 0};
+	SqlmlModel	model = {.allocator = {allocate, release, &memory}};
+	SqlmlError	error = {SQLML_OK, ""};
+	Reader		reader = {.model = &model, .error = &error};
+	Dictionary	dictionary;
+	uint32_t	count = 0;
+
+	texts[count] = (SqlmlText) {bytes[count], 0};
+	count++;
+	for (uint32_t size = 1; size <= TEXT_SIZE_MAX; size++)
+		for (uint32_t i = 0; i < TEXTS_A_SIZE; i++, count++)
+		{
+			memset(bytes[count], 'a', size);
+			bytes[count][i % size] = (char) ('A' + i / size);
+			texts[count] = (SqlmlText) {bytes[count], size};
+		}
+	make_dictionary(&reader, &dictionary, texts, count);
+	if (error.status != SQLML_OK)
+	{
+		fprintf(stderr, "test: %s\n", error.message);
+		exit(1);
+	}
+	for (uint32_t i = 0; i < count; i++)
+	{
+		char		copy[TEXT_SIZE_MAX + 1];
+
+		memcpy(copy, texts[i].data, texts[i].size);
+		expect_number(&dictionary, (SqlmlText) {copy, texts[i].size}, i + 1);
+		copy[texts[i].size] = '~';
+		expect_number(&dictionary, (SqlmlText) {copy, texts[i].size + 1}, 0);
+		for (uint32_t k = 0; k < texts[i].size; k++)
+		{
+			copy[k] ^= (char) 0x80;
+			expect_number(&dictionary, (SqlmlText) {copy, texts[i].size}, 0);
+			copy[k] ^= (char) 0x80;
+		}
+	}
+	texts[count - 1] = texts[0];
+	make_dictionary(&reader, &dictionary, texts, count);
+	if (error.status != SQLML_DAMAGED)
+	{
+		fprintf(stderr, "test: the same text twice makes a dictionary\n");
+		exit(1);
+	}
+	release_blocks(&model, NULL);
+}
+
 int
 main(void)
 {
 	test_evaluators();
 	test_hostile_sizes();
+	test_dictionary();
 	return 0;
 }
