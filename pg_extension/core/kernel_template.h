@@ -36,38 +36,28 @@ NAME(find_bins) (const BinSearch *searches, uint32_t count, const double *number
 }
 
 /*
- * AND the rows of a group's features
+ * AND the rows of a feature to those of a group's blocks
  */
 TARGET
-static inline void
-NAME(reach) (const Masks *masks, const MaskGroup *group, const MaskUse *uses,
-			 const uint16_t *const *ids, NAME(Wide) *reached)
+static inline __attribute__((always_inline)) void
+NAME(and_rows) (const uint8_t *rows, const uint16_t *ids, NAME(Wide) parts[][ROW_PARTS])
 {
-	const uint8_t *rows = masks->rows + group->first_row * ROW_SIZE;
-	NAME(Wide) parts[GROUP_BLOCKS][ROW_PARTS];
-
-	memset(parts, 0xFF, sizeof(parts));
-	for (uint32_t i = 0; i < group->use_count; i++)
-	{
-		const uint16_t *own = ids[uses[i].mask_feature] + uses[i].position;
-
-#pragma GCC unroll 16
-		for (int block = 0; block < GROUP_BLOCKS; block++)
-		{
-			const NAME(Wide) *row = (const NAME(Wide) *) (rows + (size_t) own[block] * ROW_SIZE);
-
-#pragma GCC unroll 16
-			for (int part = 0; part < ROW_PARTS; part++)
-				parts[block][part] &= row[part];
-		}
-	}
 #pragma GCC unroll 16
 	for (int block = 0; block < GROUP_BLOCKS; block++)
+	{
+		const NAME(Wide) *row = (const NAME(Wide) *) (rows + (size_t) ids[block] * ROW_SIZE);
+
 #pragma GCC unroll 16
 		for (int part = 0; part < ROW_PARTS; part++)
-			reached[block * ROW_PARTS + part] = parts[block][part];
+			parts[block][part] &= row[part];
+	}
 }
 
+/*
+ * The sum of one output is a chain of additions, each of which waits for the
+ * one before: two leaves of a group are added with each feature that is ANDed
+ * for the next group, so that the chain does not stand alone.
+ */
 #define SCORE_MASKS(BITS, COUNT_ZEROS) \
 TARGET \
 static void \
@@ -79,33 +69,48 @@ NAME(score_masks##BITS) (const Masks *masks, const uint16_t *const *ids, \
 	const double *leaves = masks->leaves; \
 	uint32_t	rest = masks->tree_count; \
 	uint32_t	output = 0; \
+	uint32_t	pending = 0; \
 	double		score = 0; \
+	union \
+	{ \
+		NAME(Wide) wide[GROUP_BLOCKS][ROW_PARTS]; \
+		uint##BITS##_t lanes[GROUP_BLOCKS * ROW_SIZE * 8 / BITS]; \
+	}			reached; \
 \
 	for (uint32_t k = 0; k < output_count; k++) \
 		scores[k] = 0; \
 	for (uint32_t i = 0; i < masks->group_count; i++) \
 	{ \
-		union \
-		{ \
-			NAME(Wide) wide[GROUP_BLOCKS * ROW_PARTS]; \
-			uint##BITS##_t lanes[GROUP_BLOCKS * ROW_SIZE * 8 / BITS]; \
-		}			reached; \
-		uint32_t	count = rest < group_trees ? rest : group_trees; \
+		const uint8_t *rows = masks->rows + masks->groups[i].first_row * ROW_SIZE; \
+		const MaskUse *end = uses + masks->groups[i].use_count; \
+		const uint##BITS##_t *lanes = reached.lanes; \
+		NAME(Wide) parts[GROUP_BLOCKS][ROW_PARTS]; \
 \
-		NAME(reach) (masks, &masks->groups[i], uses, ids, reached.wide); \
-		uses += masks->groups[i].use_count; \
-		if (output_count == 1) \
-			for (uint32_t k = 0; k < count; k++) \
-				score += leaves[k * BITS + (uint32_t) COUNT_ZEROS(reached.lanes[k])]; \
-		else \
-			for (uint32_t k = 0; k < count; k++) \
+		memset(parts, 0xFF, sizeof(parts)); \
+		for (; pending >= 2 && uses < end; uses++, pending -= 2) \
+		{ \
+			NAME(and_rows) (rows, ids[uses->mask_feature] + uses->position, parts); \
+			score += leaves[COUNT_ZEROS(lanes[0])]; \
+			score += leaves[BITS + COUNT_ZEROS(lanes[1])]; \
+			leaves += 2 * BITS; \
+			lanes += 2; \
+		} \
+		for (; uses < end; uses++) \
+			NAME(and_rows) (rows, ids[uses->mask_feature] + uses->position, parts); \
+		for (; pending > 0; pending--, leaves += BITS) \
+			score += leaves[COUNT_ZEROS(*lanes++)]; \
+		memcpy(reached.wide, parts, sizeof(parts)); \
+		pending = rest < group_trees ? rest : group_trees; \
+		rest -= pending; \
+		if (output_count > 1) \
+			for (uint32_t k = 0; pending > 0; k++, pending--, leaves += BITS) \
 			{ \
-				scores[output] += leaves[k * BITS + (uint32_t) COUNT_ZEROS(reached.lanes[k])]; \
+				scores[output] += leaves[COUNT_ZEROS(reached.lanes[k])]; \
 				output = output + 1 == output_count ? 0 : output + 1; \
 			} \
-		leaves += (size_t) count * BITS; \
-		rest -= count; \
 	} \
+	for (uint32_t k = 0; k < pending; k++, leaves += BITS) \
+		score += leaves[COUNT_ZEROS(reached.lanes[k])]; \
 	if (output_count == 1) \
 		scores[0] = score; \
 }
