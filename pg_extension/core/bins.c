@@ -6,6 +6,7 @@
  * compares, its threshold is a boundary; where it asks for zero or for
  * categories, so are the ends of the ranges that it tells apart.
  */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -149,6 +150,42 @@ sort_boundaries(Gathering *gathering)
 }
 
 /*
+ * Find a float that separates two boundaries: not below the first, but below the second
+ */
+static bool
+find_separator(double first, double second, float *separator)
+{
+	if (!(fabs(first) <= FLT_MAX))
+		return false;
+	*separator = (float) first;
+	if (*separator < first)
+		*separator = nextafterf(*separator, INFINITY);
+	return *separator < second;
+}
+
+/*
+ * Separate nodes of boundaries. False where that is not possible.
+ */
+static bool
+build_separators(BinSearch *search, const double *boundaries, uint32_t count)
+{
+	uint32_t	needed = count > 0 ? (count - 1) / NODE_BOUNDARIES : 0;
+
+	if (needed > SEARCH_WIDTH)
+		return false;
+	for (uint32_t i = 0; i < SEARCH_WIDTH; i++)
+	{
+		const double *next = &boundaries[(i + 1) * NODE_BOUNDARIES];
+
+		if (i >= needed)
+			search->separators[i] = INFINITY;
+		else if (!find_separator(next[-1], next[0], &search->separators[i]))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Lay the boundaries out for the search, which may look one step past the last
  */
 static void
@@ -157,7 +194,9 @@ build_search(Builder *builder, BinSearch *search, const double *boundaries, uint
 	uint32_t	stride = 1;
 
 	search->boundary_count = count;
-	for (uint32_t rest = count; search->depth == 0 || rest > 0; rest /= SEARCH_WIDTH)
+	search->has_separators = build_separators(search, boundaries, count);
+	for (uint32_t rest = count;
+		 search->depth == 0 || (rest > 0 && !search->has_separators); rest /= SEARCH_WIDTH)
 	{
 		size_t		size = (size_t) (rest / SEARCH_WIDTH + 1) * SEARCH_WIDTH;
 		double	   *level = allocate_aligned(builder->reader, size, sizeof(double));
@@ -225,7 +264,7 @@ build_bins(Builder *builder)
 	Gathering  *gatherings = reader_allocate(&builder->scratch, model->feature_count,
 											 sizeof(Gathering));
 
-	evaluator->searches = reader_allocate(builder->reader, model->feature_count, sizeof(BinSearch));
+	evaluator->searches = allocate_aligned(builder->reader, model->feature_count, sizeof(BinSearch));
 	evaluator->codes = reader_allocate(builder->reader, model->feature_count, sizeof(uint32_t));
 	evaluator->bin_counts = reader_allocate(builder->reader, model->feature_count, sizeof(uint32_t));
 	evaluator->feature_searches = reader_allocate(builder->reader, model->feature_count,

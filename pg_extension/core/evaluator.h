@@ -17,14 +17,23 @@
 #define SEARCH_DEPTH_MAX 4
 #define BINS_MAX 65000
 
+/* The boundaries of a node below separators: a cache line */
+#define NODE_BOUNDARIES (SEARCH_WIDTH / 2)
+
 /*
  * Finds the bin of a feature that is a number: how many boundaries are below
  * it. The last of the levels holds all boundaries, each one before every 16th
  * of the next; what fills up a level is infinite and thus below nothing. NaN
  * has the last bin. The bin of a code is the code.
+ *
+ * Up to 136 boundaries are one level, cut into nodes by separators. Any number
+ * does as a separator that is not below the last boundary of a node, but is
+ * below the next one; where such floats exist, a search reads half as much.
  */
 typedef struct BinSearch
 {
+	_Alignas(CACHE_LINE) float separators[SEARCH_WIDTH];
+	bool		has_separators;
 	uint32_t	feature;
 	uint32_t	depth;
 	uint32_t	boundary_count;

@@ -9,6 +9,8 @@
  *	  WIDTH		bytes of a register
  *	  COUNT_BELOW(boundaries, number)
  *				how many of SEARCH_WIDTH boundaries are below the number
+ *	  COUNT_NODE(boundaries, number), COUNT_SEPARATORS(separators, number)
+ *				the same for NODE_BOUNDARIES boundaries, and for SEARCH_WIDTH floats
  */
 
 typedef uint64_t NAME(Wide) __attribute__((vector_size(WIDTH)));
@@ -26,11 +28,17 @@ NAME(find_bins) (const BinSearch *searches, uint32_t count, const double *number
 		double		number = numbers[search->feature];
 		uint32_t	bin = 0;
 
-		for (uint32_t k = 0; k < search->depth; k++)
+		if (search->has_separators)
 		{
-			bin *= SEARCH_WIDTH;
-			bin += COUNT_BELOW(search->levels[k] + bin, number);
+			bin = COUNT_SEPARATORS(search->separators, number) * NODE_BOUNDARIES;
+			bin += COUNT_NODE(search->levels[0] + bin, number);
 		}
+		else
+			for (uint32_t k = 0; k < search->depth; k++)
+			{
+				bin *= SEARCH_WIDTH;
+				bin += COUNT_BELOW(search->levels[k] + bin, number);
+			}
 		bins[search->feature] = (uint16_t) (number != number ? search->boundary_count + 1 : bin);
 	}
 }
@@ -129,3 +137,5 @@ static const Kernel NAME(kernel) = {
 #undef TARGET
 #undef WIDTH
 #undef COUNT_BELOW
+#undef COUNT_NODE
+#undef COUNT_SEPARATORS
