@@ -43,7 +43,8 @@ class Session:
     """A connection with the CPU clock of its backend."""
 
     def __init__(self, dsn: str):
-        self.connection = psycopg.connect(dsn, autocommit=True)
+        # A prepared query would keep the plan of the settings that it was planned with.
+        self.connection = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
         self.pid = self.connection.info.backend_pid
 
     def cpu_s(self) -> float:
