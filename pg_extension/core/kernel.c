@@ -13,34 +13,25 @@
 #include <immintrin.h>
 #endif
 
+#define COUNT_BELOW_PORTABLE(boundaries, width, number) \
+	do { \
+		uint32_t	count = 0; \
+\
+		for (uint32_t half = (width) / 2; half > 0; half /= 2) \
+			count += (boundaries)[count + half - 1] < (number) ? half : 0; \
+		return count + ((boundaries)[count] < (number)); \
+	} while (0)
+
 static inline uint32_t
-count_below_portable(const double *boundaries, double number)
+count_below_portable(const double *boundaries, uint32_t width, double number)
 {
-	uint32_t	count = 0;
-
-	for (uint32_t half = SEARCH_WIDTH / 2; half > 0; half /= 2)
-		count += boundaries[count + half - 1] < number ? half : 0;
-	return count + (boundaries[count] < number);
-}
-
-static inline uint32_t
-count_node_portable(const double *boundaries, double number)
-{
-	uint32_t	count = 0;
-
-	for (uint32_t half = NODE_BOUNDARIES / 2; half > 0; half /= 2)
-		count += boundaries[count + half - 1] < number ? half : 0;
-	return count + (boundaries[count] < number);
+	COUNT_BELOW_PORTABLE(boundaries, width, number);
 }
 
 static inline uint32_t
 count_separators_portable(const float *separators, double number)
 {
-	uint32_t	count = 0;
-
-	for (uint32_t half = SEARCH_WIDTH / 2; half > 0; half /= 2)
-		count += separators[count + half - 1] < number ? half : 0;
-	return count + (separators[count] < number);
+	COUNT_BELOW_PORTABLE(separators, SEARCH_WIDTH, number);
 }
 
 #define LABEL "portable"
@@ -48,7 +39,6 @@ count_separators_portable(const float *separators, double number)
 #define TARGET
 #define WIDTH 16
 #define COUNT_BELOW count_below_portable
-#define COUNT_NODE count_node_portable
 #define COUNT_SEPARATORS count_separators_portable
 #include "kernel_template.h"
 
@@ -78,22 +68,11 @@ sum_lanes_avx2(__m256i sum)
 
 AVX2
 static inline uint32_t
-count_below_avx2(const double *boundaries, double number)
+count_below_avx2(const double *boundaries, uint32_t width, double number)
 {
 	__m256i		sum = _mm256_setzero_si256();
 
-	for (int i = 0; i < SEARCH_WIDTH; i += 4)
-		sum = add_below_avx2(sum, _mm256_load_pd(boundaries + i), number);
-	return sum_lanes_avx2(sum);
-}
-
-AVX2
-static inline uint32_t
-count_node_avx2(const double *boundaries, double number)
-{
-	__m256i		sum = _mm256_setzero_si256();
-
-	for (int i = 0; i < NODE_BOUNDARIES; i += 4)
+	for (uint32_t i = 0; i < width; i += 4)
 		sum = add_below_avx2(sum, _mm256_load_pd(boundaries + i), number);
 	return sum_lanes_avx2(sum);
 }
@@ -111,19 +90,21 @@ count_separators_avx2(const float *separators, double number)
 
 AVX512
 static inline uint32_t
-count_below_avx512(const double *boundaries, double number)
+count_pair_avx512(__m512d boundaries, __m512d more, double number)
 {
 	__m512d		wide = _mm512_set1_pd(number);
-	uint32_t	low = _mm512_cmp_pd_mask(_mm512_load_pd(boundaries), wide, _CMP_LT_OQ);
-	uint32_t	high = _mm512_cmp_pd_mask(_mm512_load_pd(boundaries + 8), wide, _CMP_LT_OQ);
+	uint32_t	low = _mm512_cmp_pd_mask(boundaries, wide, _CMP_LT_OQ);
+	uint32_t	high = _mm512_cmp_pd_mask(more, wide, _CMP_LT_OQ);
 
 	return (uint32_t) __builtin_popcount(low | high << 8);
 }
 
 AVX512
 static inline uint32_t
-count_node_avx512(const double *boundaries, double number)
+count_below_avx512(const double *boundaries, uint32_t width, double number)
 {
+	if (width == SEARCH_WIDTH)
+		return count_pair_avx512(_mm512_load_pd(boundaries), _mm512_load_pd(boundaries + 8), number);
 	return (uint32_t) __builtin_popcount(_mm512_cmp_pd_mask(_mm512_load_pd(boundaries),
 															_mm512_set1_pd(number), _CMP_LT_OQ));
 }
@@ -132,13 +113,8 @@ AVX512
 static inline uint32_t
 count_separators_avx512(const float *separators, double number)
 {
-	__m512d		wide = _mm512_set1_pd(number);
-	uint32_t	low = _mm512_cmp_pd_mask(_mm512_cvtps_pd(_mm256_load_ps(separators)), wide,
-										 _CMP_LT_OQ);
-	uint32_t	high = _mm512_cmp_pd_mask(_mm512_cvtps_pd(_mm256_load_ps(separators + 8)), wide,
-										  _CMP_LT_OQ);
-
-	return (uint32_t) __builtin_popcount(low | high << 8);
+	return count_pair_avx512(_mm512_cvtps_pd(_mm256_load_ps(separators)),
+							 _mm512_cvtps_pd(_mm256_load_ps(separators + 8)), number);
 }
 
 #define LABEL "avx2"
@@ -146,7 +122,6 @@ count_separators_avx512(const float *separators, double number)
 #define TARGET AVX2
 #define WIDTH 32
 #define COUNT_BELOW count_below_avx2
-#define COUNT_NODE count_node_avx2
 #define COUNT_SEPARATORS count_separators_avx2
 #include "kernel_template.h"
 
@@ -155,7 +130,6 @@ count_separators_avx512(const float *separators, double number)
 #define TARGET AVX512
 #define WIDTH 64
 #define COUNT_BELOW count_below_avx512
-#define COUNT_NODE count_node_avx512
 #define COUNT_SEPARATORS count_separators_avx512
 #include "kernel_template.h"
 

@@ -7,10 +7,11 @@
  *	  NAME(x)	x, with that name added
  *	  TARGET	the attribute that lets the compiler use it
  *	  WIDTH		bytes of a register
- *	  COUNT_BELOW(boundaries, number)
- *				how many of SEARCH_WIDTH boundaries are below the number
- *	  COUNT_NODE(boundaries, number), COUNT_SEPARATORS(separators, number)
- *				the same for NODE_BOUNDARIES boundaries, and for SEARCH_WIDTH floats
+ *	  COUNT_BELOW(boundaries, width, number)
+ *				how many of width boundaries, SEARCH_WIDTH or NODE_BOUNDARIES, are below
+ *				the number
+ *	  COUNT_SEPARATORS(separators, number)
+ *				the same for SEARCH_WIDTH floats
  */
 
 typedef uint64_t NAME(Wide) __attribute__((vector_size(WIDTH)));
@@ -31,13 +32,13 @@ NAME(find_bins) (const BinSearch *searches, uint32_t count, const double *number
 		if (search->has_separators)
 		{
 			bin = COUNT_SEPARATORS(search->separators, number) * NODE_BOUNDARIES;
-			bin += COUNT_NODE(search->levels[0] + bin, number);
+			bin += COUNT_BELOW(search->levels[0] + bin, NODE_BOUNDARIES, number);
 		}
 		else
 			for (uint32_t k = 0; k < search->depth; k++)
 			{
 				bin *= SEARCH_WIDTH;
-				bin += COUNT_BELOW(search->levels[k] + bin, number);
+				bin += COUNT_BELOW(search->levels[k] + bin, SEARCH_WIDTH, number);
 			}
 		bins[search->feature] = (uint16_t) (number != number ? search->boundary_count + 1 : bin);
 	}
@@ -137,5 +138,4 @@ static const Kernel NAME(kernel) = {
 #undef TARGET
 #undef WIDTH
 #undef COUNT_BELOW
-#undef COUNT_NODE
 #undef COUNT_SEPARATORS
