@@ -140,12 +140,13 @@ BEGIN
             END LOOP;
         EXCEPTION WHEN query_canceled THEN
             cancelled := SQLERRM;
-            is_over := true;
+            EXIT;
         END;
         COMMIT;
     END LOOP;
 
-    -- Whoever cancels again while we clean up gets the same end.
+    -- Whoever cancels again while we clean up gets the same end. Nothing is committed before
+    -- all is done: a commit takes its time, and a request that arrives meanwhile ends us.
     is_over := coalesce(followed.status = 'succeeded', false);
     WHILE NOT is_over LOOP
         BEGIN
@@ -156,8 +157,8 @@ BEGIN
         EXCEPTION WHEN query_canceled THEN
             NULL;
         END;
-        COMMIT;
     END LOOP;
+    COMMIT;
     IF followed.status = 'succeeded' THEN
         -- Also where a cancel request came too late.
         RETURN;

@@ -62,6 +62,7 @@ def test_an_impatient_user_cancels_again_and_again(connection, database, module_
     end = time.monotonic() + 5
     while session.is_running() and time.monotonic() < end:
         session.connection.cancel_safe()
+        time.sleep(0.01)
     assert session.join(5).sqlstate == "57014"
     wait_for(lambda: job_status(connection, "impatient") == "aborted", 5, "the job is aborted")
     assert what_is_left(connection, "impatient") == (0, 0)
