@@ -17,7 +17,7 @@ def read_forest(part: ForestPart, output_count: int, feature_count: int) -> Comp
         raise NotCompilable("a forest of 0 trees cannot be compiled")
     if not all(0 <= feature < feature_count for feature in part.features):
         raise NotCompilable("a forest has a feature that is none of the model")
-    trees = []
+    trees: list[CompiledTree] = []
     for number, tree in enumerate(part.trees):
         if not _is_sound(tree, len(part.features), output_count):
             raise NotCompilable(f"tree {number} of the forest is not sound")

@@ -83,9 +83,7 @@ def _write_code_term(writer: Writer, term: CodeTerm, code_count: int, output_cou
     _write_weights(writer, term.weights, (code_count, output_count))
 
 
-def _write_text_term(
-    writer: Writer, term: TextTerm, model: FittedModel, output_count: int
-) -> None:
+def _write_text_term(writer: Writer, term: TextTerm, model: FittedModel, output_count: int) -> None:
     if not 0 <= term.vocabulary < len(model.vocabularies):
         raise NotCompilable(f"a linear term has no vocabulary {term.vocabulary}")
     count = len(model.vocabularies[term.vocabulary].hashes)

@@ -88,7 +88,7 @@ def _write_tree(writer: Writer, tree: CompiledTree) -> None:
     is_set = (tree.flags & CATEGORICAL) != 0
     if is_set.any():
         numbers = tree.threshold[is_set].astype(np.int64)
-        if not ((0 <= numbers) & (numbers < len(tree.bounds) - 1)).all():
+        if not ((numbers >= 0) & (numbers < len(tree.bounds) - 1)).all():
             raise NotCompilable("a tree has a split on a set of categories that it lacks")
         first, end = tree.bounds[numbers], tree.bounds[numbers + 1]
         # In place of a threshold stand the first word of the set and their number.

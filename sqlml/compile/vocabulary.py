@@ -56,7 +56,8 @@ def _check(vocabulary: Vocabulary) -> None:
         or len(vocabulary.components) != count
     ):
         raise NotCompilable(f"{name} has weights of another number of terms")
-    if vocabulary.hashes.dtype != np.uint64 or (
-        vocabulary.hashes[1:] <= vocabulary.hashes[:-1]
-    ).any():
+    if (
+        vocabulary.hashes.dtype != np.uint64
+        or (vocabulary.hashes[1:] <= vocabulary.hashes[:-1]).any()
+    ):
         raise NotCompilable(f"{name} has terms that do not ascend")
