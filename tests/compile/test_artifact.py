@@ -15,7 +15,7 @@ SHA256 = "e0d69554edecb3d3e213bf84cec2243c75c26ab989c49b3d921fd7b1a40380ec"
 def test_header_states_version_checksum_and_size():
     artifact = compile_model(MODEL)
     magic, version, crc32, size, reserved = struct.unpack_from("<8sIIQQ", artifact.data)
-    assert (magic, version, reserved) == (b"SQLMLART", 2, 0)
+    assert (magic, version, reserved) == (b"SQLMLART", 3, 0)
     assert crc32 == artifact.crc32 == zlib.crc32(artifact.data[32:])
     assert size == artifact.size_bytes == len(artifact.data)
 

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001, SIM905
+# ruff: noqa: RUF001
 """
 Models drawn at random of every construct of an artifact: features made of others, texts,
 steps, boosters that see some of the features, forests, parts of weight 0, mixed links.
@@ -51,9 +51,11 @@ COUNTS = (FeatureOp.CHARACTERS, FeatureOp.DIGITS)
 WORDS = (FeatureOp.WORDS, FeatureOp.CAPITALS)
 STEPS = {FeatureOp.MONTH: 13, FeatureOp.DAY: 32, FeatureOp.WEEKDAY: 7, FeatureOp.HOUR: 24}
 PIECES = (
-    *"the The THE a Köln KÖLN ko\u0308ln straße STRASSE Ärger it's don't state-of-the-art".split(),
-    *"x_y _ 42 3.14 １２ Ａ ａ 東京 タワー ひらがな 서울 Москва МОСКВА Ёлка ΣΊΣΥΦΟΣ σίσυφος".split(),
-    *"İstanbul ŁÓDŹ ÿ Ÿ ĸ ŉ ſ × ÷ ªº µ ¼ € 🐘 🐘🐘 、 。 ： ／ \u0301 \ufeff - — … ¡ ¿".split(),
+    *("the", "The", "THE", "a", "Köln", "KÖLN", "ko\u0308ln", "straße", "STRASSE", "Ärger", "it's"),
+    *("don't", "state-of-the-art", "x_y", "_", "42", "3.14", "１２", "Ａ", "ａ", "東京", "タワー"),
+    *("ひらがな", "서울", "Москва", "МОСКВА", "Ёлка", "ΣΊΣΥΦΟΣ", "σίσυφος", "İstanbul", "ŁÓDŹ"),
+    *("ÿ", "Ÿ", "ĸ", "ŉ", "ſ", "×", "÷", "ªº", "µ", "¼", "€", "🐘", "🐘🐘", "、", "。", "：", "／"),
+    *("\u0301", "\ufeff", "-", "—", "…", "¡", "¿"),
     *("\u200b", "\u3000", "\uffff", "\U0010ffff", "\n", "\t", "", " "),
 )
 """What texts are made of: words of many scripts, and what is no word."""
