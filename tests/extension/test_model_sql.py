@@ -19,6 +19,7 @@ from sqlml.compile.artifact import compile_model
 from sqlml.compile.double import Number, find_underflow, multiply
 from sqlml.compile.sql import MAX_FEATURES, make_sql
 from sqlml.compile.sql_parts import MAX_DEPTH, write_tree
+from sqlml.compile.trees import CompiledTree
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.predict.reference import ReferencePredictor
@@ -337,17 +338,20 @@ def test_no_model_gives_no_query(connection):
     assert ask(connection, "sqlml.model_sql(NULL)") is None
 
 
-def make_chain(depth: int) -> dict[str, str]:
-    """A tree whose every left child is a leaf, in LightGBM's words."""
-    return {
-        "num_leaves": str(depth + 1),
-        "split_feature": " ".join(["0"] * depth),
-        "decision_type": " ".join(["10"] * depth),
-        "left_child": " ".join(str(-1 - node) for node in range(depth)),
-        "right_child": " ".join([*(str(node + 1) for node in range(depth - 1)), str(-1 - depth)]),
-        "threshold": " ".join(str(node + 0.5) for node in range(depth)),
-        "leaf_value": " ".join(str(float(leaf)) for leaf in range(depth + 1)),
-    }
+def make_chain(depth: int) -> CompiledTree:
+    """A tree whose every left child is a leaf."""
+    nodes = np.arange(depth)
+    return CompiledTree(
+        feature=np.zeros(depth, dtype=np.int32),
+        flags=np.full(depth, 10, dtype=np.uint32),
+        left=(-1 - nodes).astype(np.int32),
+        right=np.append(nodes[1:], -1 - depth).astype(np.int32),
+        threshold=nodes.astype(np.float64) + 0.5,
+        leaves=np.arange(depth + 1.0),
+        counts=np.ones(depth + 1, dtype=np.uint32),
+        words=np.zeros(0, dtype=np.uint32),
+        bounds=np.zeros(0, dtype=np.int64),
+    )
 
 
 def test_postgresql_has_the_stack_for_what_is_not_refused(matrix_stack):

@@ -8,6 +8,7 @@ import json
 import math
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -180,7 +181,10 @@ def test_frequencies_beyond_the_last_weigh_as_it(frequency_count):
     counts = [0, 1, 2, 3, 63, 64, 65, 1000]
     model = make_text_model((vocabulary,))
     (part,) = model.parts
-    topic = replace(part.terms[4], weights=np.ones(1))
+    assert isinstance(part, LinearPart)
+    topic = part.terms[4]
+    assert isinstance(topic, NumericTerm)
+    topic = replace(topic, weights=np.ones(1))
     model = replace(model, parts=(replace(part, terms=(topic,)),))
     scores = check(model, pa.table({"body": ["Again " * count for count in counts]}))
     assert scores[:, 0].tolist() == [float(min(count, frequency_count)) for count in counts]
@@ -265,21 +269,18 @@ def make_number_table(count: int, missing: float, seed: int = 0) -> pa.Table:
     )
 
 
-def make_number_model(part: TreePart | ForestPart, **settings: object) -> FittedModel:
+def make_number_model(part: TreePart | ForestPart) -> FittedModel:
     """A model of the numbers, where a part may choose its features among five."""
-    return replace(
-        FittedModel(
-            problem_type=ProblemType.REGRESSION,
-            target=NUMBERS[0],
-            classes=(),
-            columns=NUMBERS,
-            features=(
-                *(Feature(column=column.name, op=FeatureOp.VALUE) for column in NUMBERS),
-                Feature(column="a", op=FeatureOp.VALUE, fill=0.25),
-            ),
-            parts=(part,),
+    return FittedModel(
+        problem_type=ProblemType.REGRESSION,
+        target=NUMBERS[0],
+        classes=(),
+        columns=NUMBERS,
+        features=(
+            *(Feature(column=column.name, op=FeatureOp.VALUE) for column in NUMBERS),
+            Feature(column="a", op=FeatureOp.VALUE, fill=0.25),
         ),
-        **settings,
+        parts=(part,),
     )
 
 
@@ -299,8 +300,8 @@ def test_boosters_on_some_of_the_features_are_bit_equal_to_lightgbm(seed):
     matrix = get_matrix(table)
     filled = np.where(np.isnan(matrix[:, 0]), 0.25, matrix[:, 0])
     inputs = np.column_stack([matrix, filled])[:, places]
-    expected = booster.predict(inputs, raw_score=True, num_threads=1).reshape(-1, 1)
-    assert same_bits(check(make_number_model(part), table), expected)
+    expected = np.asarray(booster.predict(inputs, raw_score=True, num_threads=1))
+    assert same_bits(check(make_number_model(part), table), expected.reshape(-1, 1))
 
 
 def floor_to_double(threshold: float) -> float:
@@ -313,7 +314,7 @@ def floor_to_double(threshold: float) -> float:
     return middle if is_even else math.nextafter(middle, -math.inf)
 
 
-def convert_tree(tree: object) -> Tree:
+def convert_tree(tree: Any) -> Tree:
     """A tree of scikit-learn as plain arrays."""
     is_leaf = tree.children_left < 0
     places = np.where(is_leaf, ~(np.cumsum(is_leaf) - 1), np.cumsum(~is_leaf) - 1)
