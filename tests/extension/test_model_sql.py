@@ -13,22 +13,32 @@ from typing import Any
 
 import numpy as np
 import psycopg
+import pyarrow as pa
 import pytest
 
 from sqlml.compile.artifact import compile_model
-from sqlml.compile.double import Number, find_underflow, multiply
+from sqlml.compile.double import Number, find_underflow, multiply, round_to_real
 from sqlml.compile.sql import MAX_FEATURES, make_sql
 from sqlml.compile.sql_parts import MAX_DEPTH, write_tree
 from sqlml.compile.trees import CompiledTree
-from sqlml.enums import ColumnKind, ProblemType
+from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.search.features import learn_features
-from sqlml.search.fitted import Blend, Feature, FeatureOp, FittedModel, Link
+from sqlml.search.fitted import (
+    Blend,
+    Feature,
+    FeatureOp,
+    FittedModel,
+    LinearPart,
+    Link,
+    TextTerm,
+)
 from tests.extension.bare import empty_database
 from tests.extension.conftest import Connection, connect, publish
 from tests.extension.test_agreement import learn, make_tables, read_dataset
 from tests.extension.test_predict import BINARY, NUMBERED, REGRESSION, ask, refusal
+from tests.predict.constructs import draw_model, draw_table, make_vocabulary
 from tests.predict.models import (
     CITIES,
     COLUMNS,
@@ -187,6 +197,94 @@ def test_blends_links_and_calibration_are_equal(connection, model):
     rows = hostile_table_rows()[:300]
     make_asked(connection, rows)
     check_sql(connection, model(), rows)
+
+
+def make_constructed(connection: Connection, table: pa.Table) -> None:
+    """Put rows of the columns of random models into a table that an SQL model reads."""
+    connection.execute(
+        'CREATE TABLE asked (id integer, x float8, "große Zahl" float8, r float8, i float8,'
+        ' is_new boolean, stadt text, wort text, "seen at" timestamp)'
+    )
+    moment = "timestamp '2000-01-01' + %s * interval '1 day' + %s * interval '1 microsecond'"
+    parameters = []
+    for index, row in enumerate(table.to_pylist()):
+        *values, micros = row.values()
+        days = (None, None) if micros is None else divmod(micros, DAY)
+        parameters.append((index, *values, *days))
+    connection.cursor().executemany(
+        f"INSERT INTO asked VALUES (%s, %s, %s, %s, %s, %s, %s, %s, {moment})".encode(), parameters
+    )
+
+
+def draw_sql_table(model: FittedModel, seed: int) -> pa.Table:
+    """Rows for a drawn model whose timestamps PostgreSQL can hold."""
+    table = draw_table(seed, model, 60)
+    micros = [
+        value if value is None or TIMESTAMPS[0] <= value <= TIMESTAMPS[1] else 0
+        for value in table.column("seen at").to_pylist()
+    ]
+    place = table.column_names.index("seen at")
+    return table.set_column(place, "seen at", pa.array(micros, pa.int64()))
+
+
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("problem_type", ProblemType)
+def test_models_of_every_construct_that_sql_can_follow_are_equal(connection, problem_type, seed):
+    model = draw_model(seed, problem_type, has_words=False)
+    # SQL has no expm1() that is exact, and must refuse what could overflow.
+    links = tuple(Link.IDENTITY if link is Link.EXPM1 else link for link in model.links)
+    model = replace(model, links=links)
+    written = make_sql(model)
+    if written.problem is not None:
+        assert written.problem == "a score of the model may overflow, which SQL cannot do"
+        return
+    table = draw_sql_table(model, seed)
+    make_constructed(connection, table)
+    check_sql(connection, model, table.to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("score", "rounded"),
+    [
+        *((0.1, 0.10000000149011612), (-0.0, -0.0), (1e-46, 0.0), (-1e-46, -0.0)),
+        *((7.006492321624085e-46, 0.0), (7.006492321624086e-46, 1.401298464324817e-45)),
+        *((3.4028234663852886e38, 3.4028234663852886e38), (1e-40, 9.999946101114759e-41)),
+    ],
+)
+def test_scores_are_rounded_as_c_does(connection, score, rounded):
+    text = round_to_real(Number("x", 3.4028234663852886e38)).text
+    query = f"SELECT {text} FROM (SELECT {score!r}::float8 AS x) AS t"
+    (answer,) = connection.execute(query.encode()).fetchone()
+    assert answer.hex() == rounded.hex()
+
+
+@pytest.mark.parametrize(
+    ("feature", "kind", "problem"),
+    [
+        (FeatureOp.WORDS, ColumnKind.CATEGORY, 'it reads the words of column "c", which SQL'),
+        (FeatureOp.CAPITALS, ColumnKind.CATEGORY, 'it reads the words of column "c", which SQL'),
+        (FeatureOp.LENGTH, ColumnKind.ARRAY, 'it reads arrays, of column "c", which SQL'),
+    ],
+)
+def test_what_sql_cannot_read_is_refused(feature, kind, problem):
+    column = Column("c", "text" if kind is ColumnKind.CATEGORY else "real[]", kind)
+    features = (Feature(column="c", op=feature),)
+    model = draw_linear(ProblemType.REGRESSION, features=features, columns=(column,))
+    assert make_sql(model).problem.startswith(problem)
+
+
+def test_text_terms_are_refused_unless_their_part_has_no_say():
+    model = draw_model(3, ProblemType.BINARY)
+    vocabularies = (make_vocabulary("stadt", [1, 2], np.random.default_rng(0)),)
+    text = TextTerm(vocabulary=0, weights=np.ones((2, 1), dtype=np.float32))
+    line = LinearPart(estimator=EstimatorName.LINEAR, intercepts=np.zeros(1), terms=(text,))
+    number = LinearPart(estimator=EstimatorName.LINEAR, intercepts=np.ones(1))
+    model = replace(
+        model, features=(), parts=(line, number), links=(), offsets=(), vocabularies=vocabularies
+    )
+    problem = "it reads the words of texts, which SQL cannot cut as sqlml does"
+    assert make_sql(replace(model, weights=(1.0, 1.0))).problem == problem
+    assert make_sql(replace(model, weights=(0.0, 1.0))).problem is None
 
 
 @pytest.mark.parametrize("link", [Link.EXP, Link.EXPM1, Link.LOGISTIC, Link.SQUARE])
