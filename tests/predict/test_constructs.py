@@ -21,6 +21,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from sqlml import _scoring
+from sqlml.catalogue.version import make_golden
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
@@ -43,7 +44,7 @@ from sqlml.search.fitted import (
 )
 from tests.predict.constructs import draw_model, draw_table, make_vocabulary, same_bits
 from tests.predict.forests import Shape, draw_booster
-from tests.predict.models import make_classes
+from tests.predict.models import draw_linear, make_classes
 
 SEEDS = st.integers(0, 2**32 - 1)
 EVALUATORS = (1, 2, 3)
@@ -434,3 +435,23 @@ def test_a_score_may_come_before_and_after_what_it_is_made_of():
     third = pa.table({"a": [1 / 3]})
     rounded = float(np.float32(2 / 3)) + 10 * (2 / 3) + 100 * float(np.float32(0.5 / 3))
     assert check(model, third)[0, 0] == pytest.approx(rounded, rel=1e-15)
+
+
+def test_arrays_of_sliced_and_chunked_columns():
+    column = Column("v", "real[]", ColumnKind.ARRAY)
+    ops = (FeatureOp.LENGTH, FeatureOp.MEAN)
+    features = tuple(Feature(column="v", op=op, fill=-9.0) for op in ops)
+    model = draw_linear(ProblemType.REGRESSION, features=features, columns=(column,))
+    table = pa.table({"v": pa.array([[1.0, None], None, [], [4.0, 5.0, 6.0], [7.0]])})
+    scores = check(model, table)
+    assert len(np.unique(scores)) == 5
+    assert same_bits(check(model, table.slice(1, 3)), scores[1:4])
+    batches = [*table.slice(3).to_batches(), *table.slice(0, 3).to_batches()]
+    assert same_bits(check(model, pa.Table.from_batches(batches)), scores[[3, 4, 0, 1, 2]])
+
+
+def test_golden_rows_hold_arrays_as_json():
+    column = Column("v", "real[]", ColumnKind.ARRAY)
+    rows = [{"v": [1.5, None, math.nan, math.inf]}, {"v": None}, {"v": []}]
+    golden = make_golden((column,), rows, [[0.0]] * 3)
+    assert [item["row"]["v"] for item in golden] == [[1.5, None, "NaN", "Infinity"], None, []]
