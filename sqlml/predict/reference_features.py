@@ -63,15 +63,15 @@ def _reduce(feature: Feature, items: Sequence[float]) -> float:
 def _count(op: FeatureOp, text: str) -> int:
     match op:
         case FeatureOp.WORDS:
-            return len(_cut_tokens(text))
+            return len(cut_tokens(text))
         case FeatureOp.DIGITS:
             return sum("0" <= character <= "9" for character in text)
         case FeatureOp.CAPITALS:
-            return sum(_fold(character) != character for character in text)
+            return sum(fold(character) != character for character in text)
     return len(text)
 
 
-def _cut_tokens(text: str) -> list[str]:
+def cut_tokens(text: str) -> list[str]:
     """Cut a text into its tokens, folded."""
     tokens, token = [], ""
     for character in text:
@@ -79,7 +79,7 @@ def _cut_tokens(text: str) -> list[str]:
             tokens += [token, character]
             token = ""
         elif _is_word(character):
-            token += _fold(character)
+            token += fold(character)
         else:
             tokens.append(token)
             token = ""
@@ -96,7 +96,7 @@ def _is_in(character: str, ranges: Sequence[tuple[int, int]]) -> bool:
     return any(first <= ord(character) <= last for first, last in ranges)
 
 
-def _fold(character: str) -> str:
+def fold(character: str) -> str:
     """Fold the case of a code point."""
     code = ord(character)
     is_even, is_odd = code % 2 == 0, code % 2 == 1
@@ -111,14 +111,16 @@ def _fold(character: str) -> str:
     return character
 
 
-def _hash(token: str) -> int:
+def hash_token(token: str) -> int:
+    """Hash a folded token."""
     state = 0xCBF29CE484222325
     for byte in token.encode():
         state = (state ^ byte) * 0x100000001B3 & UINT64
     return _mix(state)
 
 
-def _hash_pair(left: int, right: int) -> int:
+def hash_pair(left: int, right: int) -> int:
+    """Hash two neighbours, given by their hashes."""
     return _mix(left * 0x9E3779B97F4A7C15 + right & UINT64)
 
 
@@ -131,11 +133,11 @@ def _mix(state: int) -> int:
 def weigh_terms(vocabulary: Vocabulary, value: Value) -> dict[int, float]:
     """Weigh the known terms of a text, by their places and in the order of the text."""
     hashes: list[int] = []
-    tokens = [_hash(token) for token in _cut_tokens(value)] if isinstance(value, str) else []
+    tokens = [hash_token(token) for token in cut_tokens(value)] if isinstance(value, str) else []
     for place, token in enumerate(tokens):
         hashes.append(token)
         if place > 0 and vocabulary.has_pairs:
-            hashes.append(_hash_pair(tokens[place - 1], token))
+            hashes.append(hash_pair(tokens[place - 1], token))
     counts: dict[int, int] = {}
     for found in hashes:
         if found in vocabulary.places:
