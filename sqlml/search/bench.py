@@ -11,6 +11,7 @@ from sqlml.enums import EstimatorName
 from sqlml.errors import NoUsableColumn
 from sqlml.extract.dataset import Dataset, SkippedColumn
 from sqlml.search.arrays import F64, I64
+from sqlml.search.content import content_hashes
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.estimator import Fit, Fitter, Sample, make_task
 from sqlml.search.features import Encoded, learn_features
@@ -59,7 +60,7 @@ class Bench:
 
     def score(self, fit: Fit, rows: Encoded, truth: F64) -> float:
         """Score a fit on encoded rows."""
-        return self.metric.function(
+        return self.metric.score(
             truth, predicted(self.target.problem_type, fit.raw(rows), fit.link)
         )
 
@@ -70,7 +71,8 @@ def make_bench(dataset: Dataset, plan: Plan) -> Bench:
     metric = find_metric(plan.metric, target.problem_type)
     rng = np.random.default_rng(plan.seed)
     used = _affordable_rows(dataset, plan, target, rng)
-    kept, held = split_holdout(_take_target(target, used), rng)
+    content = content_hashes(dataset.table, [column.name for column in dataset.columns])
+    kept, held = split_holdout(_take_target(target, used), content[used])
     searched = make_rows(dataset, plan, target, metric, used[kept])
     return Bench(
         dataset=dataset,

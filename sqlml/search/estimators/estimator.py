@@ -7,23 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.stats import skew
 
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
+from sqlml.search.cost import PartFacts
 from sqlml.search.estimators.raw import raw_scores
-from sqlml.search.estimators.sizes import Sizes, measure
+from sqlml.search.estimators.sizes import measure
 from sqlml.search.features import Encoded, FeatureSet
 from sqlml.search.fitted import LINKS, Feature, Link, Part
 from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.metrics import Metric
 from sqlml.search.space import Dimension
-from sqlml.search.target import Target
-
-IMBALANCED_SHARE = 0.2
-"""A class with less than this share of what an equal part would be makes a target imbalanced."""
+from sqlml.search.target import Target, TargetFacts, describe_target
 
 
 class OutOfTime(Exception):
@@ -40,15 +36,11 @@ class Task:
     row_count: int
     feature_count: int
     metric: Metric
-    has_texts: bool = False
+    has_texts: bool
     """Whether linear models find tf-idf of texts."""
-    has_encodings: bool = False
+    has_encodings: bool
     """Whether there are categories that are worth target means."""
-    is_imbalanced: bool = False
-    is_non_negative: bool = False
-    """Whether a REGRESSION's target never is below 0."""
-    skew: float = 0.0
-    """Third standardised moment of a REGRESSION's target."""
+    facts: TargetFacts
 
     @property
     def output_count(self) -> int:
@@ -56,9 +48,10 @@ class Task:
         return self.class_count if self.problem_type is ProblemType.MULTICLASS else 1
 
 
-def make_task(target: Target, features: FeatureSet, metric: Metric) -> Task:
+def make_task(
+    target: Target, features: FeatureSet, metric: Metric, weight: F64 | None = None
+) -> Task:
     """Describe what is to be learnt from rows with these targets."""
-    is_regression = target.problem_type is ProblemType.REGRESSION
     return Task(
         problem_type=target.problem_type,
         class_count=len(target.classes),
@@ -67,9 +60,7 @@ def make_task(target: Target, features: FeatureSet, metric: Metric) -> Task:
         metric=metric,
         has_texts=bool(features.vocabularies),
         has_encodings=bool(features.encodings),
-        is_imbalanced=not is_regression and _is_imbalanced(target),
-        is_non_negative=is_regression and bool((target.values >= 0).all()),
-        skew=_skew(target.values) if is_regression else 0.0,
+        facts=describe_target(target, weight),
     )
 
 
@@ -134,9 +125,9 @@ class Fit:
     """Whether time ended the fit."""
 
     @property
-    def sizes(self) -> Sizes:
-        """Measure what a prediction has to do."""
-        return measure(self.parts)
+    def facts(self) -> tuple[PartFacts, ...]:
+        """Measure what a prediction has to do, part by part."""
+        return tuple(measure(part) for part in self.parts)
 
     def raw(self, rows: Encoded) -> F64:
         """Compute the raw scores of the last part, shape (rows, outputs)."""
@@ -192,17 +183,3 @@ class Choice:
 def default_link(task: Task) -> Link:
     """Get the link of a task's problem type."""
     return LINKS[task.problem_type][0]
-
-
-def _is_imbalanced(target: Target) -> bool:
-    counts = np.bincount(target.values.astype(np.int64), minlength=len(target.classes))
-    return bool(counts.min() * counts.size < IMBALANCED_SHARE * target.values.size)
-
-
-def _skew(values: F64) -> float:
-    """Compute the skew in a unit in which huge values do not overflow."""
-    largest = float(np.abs(values).max())
-    scaled = values / largest if largest > 0 else values
-    if np.ptp(scaled) < 1e-12:
-        return 0.0
-    return float(skew(scaled))
