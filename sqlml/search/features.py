@@ -51,6 +51,10 @@ BYTES_PER_SECOND = 10_000_000
 """Of texts, that a second of the budget pays for."""
 MAX_TOPICS = 30
 TERMS_PER_TOPIC = 4
+ROWS_PER_TOPIC = 100
+"""With fewer rows for each topic trees find what is not there."""
+RARE_TEXTS = 5
+"""Texts that occur less often on average are looked into."""
 MAX_ELEMENTS = 256
 """Arrays of one length up to this have a feature for every element."""
 
@@ -278,6 +282,7 @@ class _Learner:
         self, found: _Found, column: Column, values: pa.ChunkedArray, facts: CategoryFacts
     ) -> None:
         """Add the features of a text, if it is one that there is time for."""
+        is_rare = facts.distinct_count * RARE_TEXTS > facts.present_count
         if facts.distinct_count < MANY_TEXTS or facts.is_uuid:
             return
         left = self._until - time.monotonic()
@@ -287,7 +292,7 @@ class _Learner:
         is_text = facts.mean_words >= TEXT_WORDS and len(self._vocabularies) < MAX_VOCABULARIES
         vocabulary = self._vocabulary(column, values, facts) if is_text else None
         if vocabulary is None:
-            if found.features:
+            if found.features and is_rare:
                 found.features += _text_counts(column, values)
             return
         found.role = Role.TEXT
@@ -316,7 +321,9 @@ class _Learner:
         if vocabulary.hashes.size < MIN_TERMS:
             return None
         weights = weigh(vocabulary, some.slice(0, MAX_TOPIC_ROWS))
-        count = min(MAX_TOPICS, vocabulary.hashes.size // TERMS_PER_TOPIC, weights.shape[0] - 1)
+        count = min(
+            MAX_TOPICS, vocabulary.hashes.size // TERMS_PER_TOPIC, rows // ROWS_PER_TOPIC + 1
+        )
         return replace(vocabulary, components=learn_topics(weights, count, self._seed))
 
     def _array(self, column: Column, values: pa.ChunkedArray) -> _Found:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sqlml.search.arrays import F64, I64
-from sqlml.search.features import Encoded
+from sqlml.search.encoder import Encoded
 from sqlml.search.fitted import (
     CodeTerm,
     Feature,
