@@ -90,7 +90,20 @@ class Judge:
             score = min(_roc_auc(t, e) for t, e, _ in pairs)
         else:
             score = 1 - ((truth - expected) ** 2).mean() / truth.var()
+        if not are_codes:
+            score = max(score, self._monotone_score(values))
         return Strength(float(max(correlations)), float(score), self._judged.size)
+
+    def _monotone_score(self, values: F64) -> float:
+        """Score the order of the values as it is, for bins are coarse; 0 for several classes."""
+        values, truth = values[self._judged], self._outputs[self._judged]
+        if truth.shape[1] > 1:
+            return 0.0
+        ranks = rankdata(np.where(np.isnan(values), -np.inf, values))
+        if self._classes:
+            auc = _roc_auc(truth[:, 0], ranks)
+            return max(auc, 1 - auc)
+        return float(np.corrcoef(ranks, truth[:, 0])[0, 1] ** 2) if ranks.std() > 0 else 0.0
 
     def _bins(self, values: F64) -> I64:
         """Number the quantile bin of every value; missing ones have the last."""
