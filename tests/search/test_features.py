@@ -279,6 +279,12 @@ def test_no_real_column_is_a_leak():
         assert Role.IDENTIFIER not in {each.role for each in found.decisions}
 
 
+def test_a_number_of_each_row_is_used_where_there_is_nothing_else():
+    found = learn_set(target=np.arange(200) % 2, id=np.arange(200), same=[1.0] * 200)
+    assert [feature.column for feature in found.features] == ["id"]
+    assert found.decisions[0].features == ("value",)
+
+
 def array_set(*values):
     """Learn the features of an array column."""
     table = pa.table({"a": pa.chunked_array([pa.array(values, pa.list_(pa.float64()))])})
@@ -296,6 +302,7 @@ def test_arrays_of_one_length_have_their_elements():
         found.encode(table).matrix,
         [[1, 2, 9], [3, NAN, 9], [NAN, NAN, NAN], [5, 6, 9]],
     )
+    assert (found.decisions[0].distinct_count, found.decisions[0].null_count) == (3, 1)
 
 
 def test_other_arrays_are_summed_up():
