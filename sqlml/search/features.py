@@ -30,7 +30,7 @@ from sqlml.search.facts import CategoryFacts, read_category_facts, read_number_f
 from sqlml.search.fitted import Feature, FeatureOp, Vocabulary
 from sqlml.search.strength import Judge
 from sqlml.search.target import Target
-from sqlml.search.texts import MAX_TOPIC_ROWS, learn_topics, learn_vocabulary, weigh
+from sqlml.search.texts import MAX_TOPIC_ROWS, count_texts, learn_topics, learn_vocabulary, weigh
 
 MAX_LEVELS = 255
 """Of a CODE that trees read as a category."""
@@ -335,11 +335,12 @@ class _Learner:
         if low == high <= MAX_ELEMENTS:
             found.reason = f"arrays of {low} numbers"
             for place in range(low):
-                found.features += _numeric_feature(column, FeatureOp.ELEMENT, values, place)
+                numbers = read_numbers(values, FeatureOp.ELEMENT, place)
+                found.features += _numeric_feature(column, FeatureOp.ELEMENT, numbers, place)
         else:
             found.reason = f"arrays of {low} to {high} numbers"
             for op in SUMMARIES:
-                found.features += _numeric_feature(column, op, values)
+                found.features += _numeric_feature(column, op, read_numbers(values, op))
         if not found.features:
             found.role, found.reason = Role.CONSTANT, ONE_VALUE
         return found
@@ -408,20 +409,19 @@ def _counts(name: str, facts: CategoryFacts, source: int) -> Feature:
 def _numeric_features(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
     """Make the features of a number, a boolean or a date that vary."""
     for op in DATE_OPS if column.kind is ColumnKind.DATETIME else (FeatureOp.VALUE,):
-        yield from _numeric_feature(column, op, values)
+        yield from _numeric_feature(column, op, read_numbers(values, op))
 
 
 def _text_counts(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
     """Make the counts of a text that vary."""
-    for op in TEXT_COUNTS:
-        yield from _numeric_feature(column, op, values)
+    for op, counts in zip(TEXT_COUNTS, count_texts(values).T, strict=True):
+        yield from _numeric_feature(column, op, counts)
 
 
 def _numeric_feature(
-    column: Column, op: FeatureOp, values: pa.ChunkedArray, place: int = 0
+    column: Column, op: FeatureOp, numbers: F64, place: int = 0
 ) -> Iterator[Feature]:
-    """Make a numeric feature with its fill, unless it is constant."""
-    numbers = read_numbers(values, op, place)
+    """Make a numeric feature with its fill, unless it is constant; NaN is missing."""
     present = numbers[~np.isnan(numbers)]
     if present.size == 0:
         return
