@@ -150,7 +150,6 @@ class _Learner:
     def __init__(self, judge: Judge, seed: int, seconds: float):
         self._judge = judge
         self._seed = seed
-        self._seconds = seconds
         self._until = time.monotonic() + seconds
         self._columns: list[Column] = []
         self._found: list[_Found] = []
@@ -280,7 +279,7 @@ class _Learner:
             found.reason += ", too long to be read as text in the time there is"
             return
         is_text = facts.mean_words >= TEXT_WORDS and self._vocabulary_count() < MAX_VOCABULARIES
-        vocabulary = self._vocabulary(column, values, facts) if is_text else None
+        vocabulary = self._vocabulary(column.name, values) if is_text else None
         if vocabulary is None:
             if found.features and is_rare:
                 found.features += make_text_counts(column, values)
@@ -296,25 +295,26 @@ class _Learner:
             for place in range(vocabulary.components.shape[1])
         )
 
-    def _vocabulary(
-        self, column: Column, values: pa.ChunkedArray, facts: CategoryFacts
-    ) -> Vocabulary | None:
+    def _vocabulary(self, name: str, values: pa.ChunkedArray) -> Vocabulary | None:
         """Learn the terms and topics of a text; None where too few terms occur twice."""
         rows = len(values)
-        mean_bytes = max(values.nbytes / rows, 1)
-        limit = int(min(VOCABULARY_ROWS, VOCABULARY_BYTES / mean_bytes + 1))
-        rng = np.random.default_rng(self._seed)
-        some = values
-        if rows > limit:
-            some = values.take(pa.array(np.sort(rng.choice(rows, limit, replace=False))))
-        vocabulary = learn_vocabulary(column.name, some)
+        affordable = int(VOCABULARY_BYTES / max(values.nbytes / rows, 1)) + 1
+        some = self._draw(values, min(VOCABULARY_ROWS, affordable))
+        vocabulary = learn_vocabulary(name, some)
         if vocabulary.hashes.size < MIN_TERMS:
             return None
-        weights = weigh(vocabulary, some.slice(0, MAX_TOPIC_ROWS))
+        weights = weigh(vocabulary, self._draw(some, MAX_TOPIC_ROWS))
         count = min(
             MAX_TOPICS, vocabulary.hashes.size // TERMS_PER_TOPIC, rows // ROWS_PER_TOPIC + 1
         )
         return replace(vocabulary, components=learn_topics(weights, count, self._seed))
+
+    def _draw(self, values: pa.ChunkedArray, limit: int) -> pa.ChunkedArray:
+        """Take rows at random where there are too many."""
+        if len(values) <= limit:
+            return values
+        drawn = np.random.default_rng(self._seed).choice(len(values), limit, replace=False)
+        return values.take(pa.array(np.sort(drawn)))
 
     def _array(self, column: Column, values: pa.ChunkedArray) -> _Found:
         """Decide about an array of numbers."""
