@@ -3,7 +3,6 @@ All that the trials of a search share: rows, folds, features, metric, fitters.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,22 +11,17 @@ from sqlml.enums import EstimatorName
 from sqlml.errors import NoUsableColumn
 from sqlml.extract.dataset import Dataset, SkippedColumn
 from sqlml.search.arrays import F64, I64
-from sqlml.search.estimators.baseline import Baseline
-from sqlml.search.estimators.estimator import Fit, Fitter, Sample
-from sqlml.search.estimators.lightgbm import LightGBM
-from sqlml.search.estimators.linear import Linear
-from sqlml.search.features import encode, learn_features
+from sqlml.search.content import content_hashes
+from sqlml.search.encoder import Encoded
+from sqlml.search.estimators import ESTIMATORS
+from sqlml.search.estimators.estimator import Fit, Fitter, Sample, make_task
+from sqlml.search.features import learn_features
 from sqlml.search.metrics import Metric, find_metric
 from sqlml.search.plan import Plan
 from sqlml.search.scores import predicted
 from sqlml.search.split import Fold, make_folds, split_holdout
 from sqlml.search.target import Target, read_target
 
-FITTERS: dict[EstimatorName, Callable[[Sample], Fitter]] = {
-    EstimatorName.BASELINE: Baseline,
-    EstimatorName.LINEAR: Linear,
-    EstimatorName.LIGHTGBM: LightGBM,
-}
 CELLS_PER_SECOND = 800_000
 """Values (rows by columns) that one second of a budget pays for: encoding them, putting
 them into bins and fitting a few trees, each up to three times."""
@@ -46,7 +40,7 @@ class Rows:
     def fitter(self, estimator: EstimatorName) -> Fitter:
         """Get the fitter of an estimator."""
         if estimator not in self._fitters:
-            self._fitters[estimator] = FITTERS[estimator](self.sample)
+            self._fitters[estimator] = ESTIMATORS[estimator].fitter(self.sample)
         return self._fitters[estimator]
 
 
@@ -65,9 +59,11 @@ class Bench:
     searched: Rows
     folds: tuple[Fold, ...]
 
-    def score(self, fit: Fit, matrix: F64, truth: F64) -> float:
+    def score(self, fit: Fit, rows: Encoded, truth: F64) -> float:
         """Score a fit on encoded rows."""
-        return self.metric.function(truth, predicted(self.target.problem_type, fit.raw(matrix)))
+        return self.metric.score(
+            truth, predicted(self.target.problem_type, fit.raw(rows), fit.link)
+        )
 
 
 def make_bench(dataset: Dataset, plan: Plan) -> Bench:
@@ -76,7 +72,8 @@ def make_bench(dataset: Dataset, plan: Plan) -> Bench:
     metric = find_metric(plan.metric, target.problem_type)
     rng = np.random.default_rng(plan.seed)
     used = _affordable_rows(dataset, plan, target, rng)
-    kept, held = split_holdout(_take_target(target, used), rng)
+    content = content_hashes(dataset.table, [column.name for column in dataset.columns])
+    kept, held = split_holdout(_take_target(target, used), content[used])
     searched = make_rows(dataset, plan, target, metric, used[kept])
     return Bench(
         dataset=dataset,
@@ -95,25 +92,27 @@ def make_rows(dataset: Dataset, plan: Plan, target: Target, metric: Metric, rows
     started = time.monotonic()
     whole = rows.size == dataset.row_count
     table = dataset.table if whole else dataset.table.take(rows)
-    features, skipped = learn_features(table, dataset.columns)
-    if not features:
+    rng = np.random.default_rng(plan.seed)
+    found = learn_features(table, dataset.columns, _take_target(target, rows), rng)
+    if not found.features:
         raise NoUsableColumn(
             "no column is left to learn from",
-            detail="; ".join(f'"{each.name}": {each.reason}' for each in skipped[:10]) or None,
+            detail="; ".join(f'"{each.name}": {each.reason}' for each in found.skipped[:10])
+            or None,
             hint="A column needs at least two different values, and text some that occur twice.",
         )
+    encoded = found.encode(table)
+    taken = _take_target(target, rows)
     sample = Sample(
-        problem_type=target.problem_type,
-        output_count=target.output_count,
-        class_count=len(target.classes),
-        features=features,
-        matrix=encode(features, table),
-        target=target.values[rows],
-        metric=metric.name,
+        task=make_task(taken, found, metric),
+        features=found,
+        matrix=encoded.matrix,
+        texts=encoded.texts,
+        target=taken.values,
         seed=plan.seed,
         threads=plan.threads,
     )
-    return Rows(sample, skipped, time.monotonic() - started)
+    return Rows(sample, found.skipped, time.monotonic() - started)
 
 
 def _affordable_rows(dataset: Dataset, plan: Plan, target: Target, rng: np.random.Generator) -> I64:

@@ -1,150 +1,389 @@
 """
 Columns become features.
 
-Owns which features a column gives and how they are computed from Arrow. Does not see
-the target. What NULL, NaN and unseen values mean is written in docs/learning.md.
+Owns which features a column gives, decided from facts of the rows of a search. The entry is
+`learn_features`; what the features of a row are is `encoder`'s.
 """
 
+import hashlib
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sqlml.enums import ColumnKind
 from sqlml.extract.dataset import Column, SkippedColumn
-from sqlml.search.arrays import F64
-from sqlml.search.calendar import date_part
-from sqlml.search.fitted import Feature, FeatureOp
-
-CODE_OF_NULL = 0
-CODE_OF_OTHER = 1
-FIRST_LEVEL_CODE = 2
-MAX_LEVELS = 255
-RARE_MISSING = 10_000
-"""With fewer missing values than one in this many rows a column counts as having none:
-LightGBM might find none of them in the sample it makes its bins from."""
-
-DATE_OPS = (
-    FeatureOp.EPOCH,
-    FeatureOp.YEAR,
-    FeatureOp.MONTH,
-    FeatureOp.DAY,
-    FeatureOp.WEEKDAY,
-    FeatureOp.YEARDAY,
-    FeatureOp.HOUR,
+from sqlml.search import lists
+from sqlml.search.candidates import (
+    make_code,
+    make_counts,
+    make_numeric_feature,
+    make_numeric_features,
+    make_text_counts,
 )
+from sqlml.search.decisions import Decision, Role, describe_features
+from sqlml.search.encoder import (
+    Encoded,
+    encode_codes,
+    encode_rows,
+    read_numbers,
+)
+from sqlml.search.facts import CategoryFacts, read_category_facts, read_number_facts
+from sqlml.search.fitted import Feature, FeatureOp, Vocabulary
+from sqlml.search.strength import Judge
+from sqlml.search.target import Target
+from sqlml.search.texts import MAX_TOPIC_ROWS, learn_topics, learn_vocabulary, weigh
+
+MAX_LEVELS = 255
+"""Of a CODE that trees read as a category."""
+COUNTED_LEVELS = 30
+"""A category with more levels gets their counts as a feature, and is worth target means."""
+MANY_TEXTS = 50
+"""With fewer different texts a column is a category, whatever they look like."""
+TEXT_WORDS = 1.5
+"""Texts have so many words on average."""
+MIN_TERMS = 8
+"""A vocabulary with fewer terms tells nothing."""
+MAX_VOCABULARIES = 16
+VOCABULARY_BYTES = 10_000_000
+VOCABULARY_ROWS = 50_000
+BYTES_PER_SECOND = 10_000_000
+"""Of texts, that a second of the budget pays for."""
+MAX_TOPICS = 30
+TERMS_PER_TOPIC = 4
+ROWS_PER_TOPIC = 100
+"""With fewer rows for each topic trees find what is not there."""
+RARE_TEXTS = 5
+"""Texts that occur less often on average are looked into."""
+MAX_ELEMENTS = 256
+"""Arrays of one length up to this have a feature for every element."""
+
+SUMMARIES = (FeatureOp.LENGTH, FeatureOp.MEAN, FeatureOp.MINIMUM, FeatureOp.MAXIMUM)
+ONE_VALUE = "it has one value only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FeatureSet:
+    """
+    The features of a search, and who may read which; all indexes are into `features`.
+
+    `categories` (CODE) and `numbers` are for trees; what is in neither is there for others.
+    `linear` is for linear models: numbers, and of each column the CODE with the most levels;
+    of texts they read the tf-idf instead. `encodings` are the CODE features that are worth
+    target means.
+    """
+
+    features: tuple[Feature, ...]
+    vocabularies: tuple[Vocabulary, ...] = ()
+    categories: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
+    linear: tuple[int, ...] = ()
+    encodings: tuple[int, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def skipped(self) -> tuple[SkippedColumn, ...]:
+        """The columns that gave no feature."""
+        return tuple(
+            SkippedColumn(each.column, each.type_name, each.reason)
+            for each in self.decisions
+            if not each.features
+        )
+
+    def encode(self, table: pa.Table) -> Encoded:
+        """Compute features and texts of every row of a table with the same columns."""
+        return encode_rows(self.features, self.vocabularies, table)
 
 
 def learn_features(
-    table: pa.Table, columns: Sequence[Column]
-) -> tuple[tuple[Feature, ...], tuple[SkippedColumn, ...]]:
-    """Choose the features of every column; name the columns that have none."""
-    features: list[Feature] = []
-    skipped: list[SkippedColumn] = []
+    table: pa.Table,
+    columns: Sequence[Column],
+    target: Target,
+    rng: np.random.Generator,
+    seconds: float = math.inf,
+) -> FeatureSet:
+    """
+    Choose the features of every column from the rows of a table, whose targets are `target`.
+
+    After `seconds` the columns that are left get their plain features only, without a word on
+    leaks; texts that would take longer are not read.
+    """
+    learner = _Learner(Judge(target, rng), int(rng.integers(2**31)), seconds)
+    for column in columns:
+        learner.learn(column, table.column(column.name))
+    return learner.feature_set()
+
+
+def plain_features(table: pa.Table, columns: Sequence[Column]) -> tuple[Feature, ...]:
+    """Make a feature of each number and category, and the parts of dates that vary."""
+    found: list[Feature] = []
     for column in columns:
         values = table.column(column.name)
-        found = list(_features_of(column, values))
-        features += found
-        if not found:
-            skipped.append(SkippedColumn(column.name, column.type_name, _why_unused(values)))
-    return tuple(features), tuple(skipped)
+        if column.kind is ColumnKind.CATEGORY:
+            levels = read_category_facts(values).levels[:MAX_LEVELS]
+            found += make_code(column.name, values, levels)
+        else:
+            found += make_numeric_features(column, values)
+    return tuple(found)
 
 
-def encode(features: Sequence[Feature], table: pa.Table) -> F64:
-    """Compute the features of every row, as a matrix with a column for each feature."""
-    matrix = np.empty((table.num_rows, len(features)), dtype=np.float64, order="F")
-    for index, feature in enumerate(features):
-        matrix[:, index] = encode_feature(feature, table.column(feature.column))
-    return matrix
+@dataclass(slots=True)
+class _Found:
+    """What became of one column; sources and vocabularies count from the column's own first."""
+
+    role: Role
+    reason: str
+    distinct_count: int
+    null_count: int
+    features: list[Feature] = field(default_factory=list)
+    vocabulary: Vocabulary | None = None
+    spare: list[Feature] = field(default_factory=list)
+    """Features for want of any other."""
 
 
-def encode_feature(feature: Feature, values: pa.ChunkedArray) -> F64:
-    """Compute one feature of every row."""
-    if feature.op is FeatureOp.CODE:
-        return _codes(values, feature.levels)
-    numbers = _numbers(values, feature.op)
-    if not math.isnan(feature.fill):
-        numbers = np.where(np.isnan(numbers), feature.fill, numbers)
-    return numbers
+class _Learner:
+    """Learns column after column, and keeps what they gave."""
+
+    def __init__(self, judge: Judge, seed: int, seconds: float):
+        self._judge = judge
+        self._seed = seed
+        self._until = time.monotonic() + seconds
+        self._columns: list[Column] = []
+        self._found: list[_Found] = []
+        self._numbers_seen: dict[bytes, str] = {}
+        self._texts_seen: dict[CategoryFacts, list[tuple[str, pa.ChunkedArray]]] = {}
+
+    def learn(self, column: Column, values: pa.ChunkedArray) -> None:
+        """Decide about a column."""
+        match column.kind:
+            case ColumnKind.CATEGORY:
+                found = self._category(column, values)
+            case ColumnKind.ARRAY:
+                found = self._array(column, values)
+            case _:
+                found = self._number(column, values)
+        self._columns.append(column)
+        self._found.append(found)
+
+    def feature_set(self) -> FeatureSet:
+        """Put together what was learnt."""
+        if not any(found.features for found in self._found):
+            for found in self._found:
+                found.features = found.spare
+        features: list[Feature] = []
+        vocabularies: list[Vocabulary] = []
+        for found in self._found:
+            base = len(features)
+            for feature in found.features:
+                match feature.op:
+                    case FeatureOp.LOOKUP:
+                        features.append(replace(feature, source=base + feature.source))
+                    case FeatureOp.TOPIC:
+                        features.append(replace(feature, source=len(vocabularies)))
+                    case _:
+                        features.append(feature)
+            if found.vocabulary is not None:
+                vocabularies.append(found.vocabulary)
+        return FeatureSet(
+            features=tuple(features),
+            vocabularies=tuple(vocabularies),
+            decisions=tuple(map(_decision, self._columns, self._found)),
+            **_readers(features),
+        )
+
+    def _vocabulary_count(self) -> int:
+        """Count the vocabularies learnt so far."""
+        return sum(found.vocabulary is not None for found in self._found)
+
+    def _has_time(self) -> bool:
+        """Tell whether the seconds are not over."""
+        return time.monotonic() < self._until
+
+    def _number(self, column: Column, values: pa.ChunkedArray) -> _Found:
+        """Decide about a number, a boolean or a date."""
+        is_date = column.kind is ColumnKind.DATETIME
+        numbers = read_numbers(values, FeatureOp.EPOCH if is_date else FeatureOp.VALUE)
+        facts = read_number_facts(numbers)
+        role = Role.DATETIME if is_date else Role.NUMBER
+        if column.kind is ColumnKind.BOOLEAN:
+            role = Role.FLAG
+        found = _Found(role, f"it is {column.type_name}", facts.distinct_count, facts.null_count)
+        found.features = list(make_numeric_features(column, values))
+        if not found.features:
+            found.role = Role.CONSTANT if facts.distinct_count else Role.EMPTY
+            found.reason = ONE_VALUE if facts.distinct_count else _why_empty(values)
+            return found
+        fingerprint = hashlib.blake2b(numbers.tobytes(), digest_size=16).digest()
+        twin = self._numbers_seen.setdefault(fingerprint, column.name)
+        if twin != column.name:
+            return _duplicate(found, twin)
+        if self._has_time():
+            strength = self._judge.strength(numbers, are_codes=False)
+            if strength is not None and strength.is_leak:
+                return _leak(found)
+            if facts.is_numbered and not is_date and strength is not None and strength.is_noise:
+                found.role, found.spare, found.features = Role.IDENTIFIER, found.features, []
+                found.reason = "every row has a number of its own, which says nothing of the target"
+        return found
+
+    def _category(self, column: Column, values: pa.ChunkedArray) -> _Found:
+        """Decide about a category or a text."""
+        facts = read_category_facts(values)
+        found = _Found(Role.CATEGORY, "", facts.distinct_count, facts.null_count)
+        if facts.distinct_count == 0:
+            found.role, found.reason = Role.EMPTY, _why_empty(values)
+            return found
+        if facts.distinct_count == 1 and facts.null_count == 0:
+            found.role, found.reason = Role.CONSTANT, ONE_VALUE
+            return found
+        twins = self._texts_seen.setdefault(facts, [])
+        for name, seen in twins:
+            if seen.equals(values):
+                return _duplicate(found, name)
+        twins.append((column.name, values))
+        found.features += make_code(column.name, values, facts.levels[:MAX_LEVELS])
+        if len(facts.levels) > MAX_LEVELS:
+            found.features += make_code(column.name, values, facts.levels)
+        if len(facts.levels) > COUNTED_LEVELS:
+            found.features.append(make_counts(column.name, facts, len(found.features) - 1))
+        found.reason = f"{facts.distinct_count} different values"
+        self._read_text(found, column, values, facts)
+        if not found.features:
+            found.role = Role.IDENTIFIER
+            found.reason = "no value occurs twice"
+            return found
+        self._check_code(found, values)
+        return found
+
+    def _check_code(self, found: _Found, values: pa.ChunkedArray) -> None:
+        """Look whether a category is a leak."""
+        codes = [feature for feature in found.features if feature.op is FeatureOp.CODE]
+        if codes and self._has_time():
+            encoded = encode_codes(values, codes[-1].levels)
+            strength = self._judge.strength(encoded, are_codes=True)
+            if strength is not None and strength.is_leak:
+                _leak(found)
+
+    def _read_text(
+        self, found: _Found, column: Column, values: pa.ChunkedArray, facts: CategoryFacts
+    ) -> None:
+        """Add the features of a text, if it is one that there is time for."""
+        is_rare = facts.distinct_count * RARE_TEXTS > facts.present_count
+        if facts.distinct_count < MANY_TEXTS or facts.is_uuid:
+            return
+        left = self._until - time.monotonic()
+        if values.nbytes > BYTES_PER_SECOND * left:
+            found.reason += ", too long to be read as text in the time there is"
+            return
+        is_text = facts.mean_words >= TEXT_WORDS and self._vocabulary_count() < MAX_VOCABULARIES
+        vocabulary = self._vocabulary(column.name, values) if is_text else None
+        if vocabulary is None:
+            if found.features and is_rare:
+                found.features += make_text_counts(column, values)
+            return
+        found.role = Role.TEXT
+        found.reason = (
+            f"{facts.distinct_count} different texts, {facts.mean_words:.1f} words on average"
+        )
+        found.vocabulary = vocabulary
+        found.features += make_text_counts(column, values)
+        found.features += (
+            Feature(column=column.name, op=FeatureOp.TOPIC, place=place)
+            for place in range(vocabulary.components.shape[1])
+        )
+
+    def _vocabulary(self, name: str, values: pa.ChunkedArray) -> Vocabulary | None:
+        """Learn the terms and topics of a text; None where too few terms occur twice."""
+        rows = len(values)
+        affordable = int(VOCABULARY_BYTES / max(values.nbytes / rows, 1)) + 1
+        some = self._draw(values, min(VOCABULARY_ROWS, affordable))
+        vocabulary = learn_vocabulary(name, some)
+        if vocabulary.hashes.size < MIN_TERMS:
+            return None
+        weights = weigh(vocabulary, self._draw(some, MAX_TOPIC_ROWS))
+        count = min(
+            MAX_TOPICS, vocabulary.hashes.size // TERMS_PER_TOPIC, rows // ROWS_PER_TOPIC + 1
+        )
+        return replace(vocabulary, components=learn_topics(weights, count, self._seed))
+
+    def _draw(self, values: pa.ChunkedArray, limit: int) -> pa.ChunkedArray:
+        """Take rows at random where there are too many."""
+        if len(values) <= limit:
+            return values
+        drawn = np.random.default_rng(self._seed).choice(len(values), limit, replace=False)
+        return values.take(pa.array(np.sort(drawn)))
+
+    def _array(self, column: Column, values: pa.ChunkedArray) -> _Found:
+        """Decide about an array of numbers."""
+        found = _Found(Role.ARRAY, "", 0, values.null_count)
+        lengths = lists.list_lengths(values)
+        if lengths.size == 0:
+            found.role, found.reason = Role.EMPTY, _why_empty(values)
+            return found
+        low, high = int(lengths.min()), int(lengths.max())
+        found.distinct_count = lists.count_distinct(values)
+        if low == high <= MAX_ELEMENTS:
+            found.reason = f"arrays of {low} numbers"
+            for place in range(low):
+                numbers = read_numbers(values, FeatureOp.ELEMENT, place)
+                found.features += make_numeric_feature(column, FeatureOp.ELEMENT, numbers, place)
+        else:
+            found.reason = f"arrays of {low} to {high} numbers"
+            for op in SUMMARIES:
+                found.features += make_numeric_feature(column, op, read_numbers(values, op))
+        if not found.features:
+            found.role, found.reason = Role.CONSTANT, ONE_VALUE
+        return found
 
 
-def _features_of(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
-    """Make the features of one column; those with a single value are left out."""
-    match column.kind:
-        case ColumnKind.CATEGORY:
-            feature = Feature(column=column.name, op=FeatureOp.CODE, levels=_levels(values))
-            if np.unique(encode_feature(feature, values)).size > 1:
-                yield feature
-        case ColumnKind.DATETIME:
-            for op in DATE_OPS:
-                yield from _numeric_feature(column.name, op, values)
-        case ColumnKind.NUMERIC | ColumnKind.BOOLEAN:
-            yield from _numeric_feature(column.name, FeatureOp.VALUE, values)
+def _readers(features: Sequence[Feature]) -> dict[str, tuple[int, ...]]:
+    """Tell which features trees and linear models read, and which are worth target means."""
+    codes = [i for i, each in enumerate(features) if each.op is FeatureOp.CODE]
+    # The last CODE of a column has the most levels.
+    widest = {features[i].column: i for i in codes}.values()
+    numbers = [i for i, each in enumerate(features) if each.op is not FeatureOp.CODE]
+    read = [i for i in numbers if features[i].op is not FeatureOp.TOPIC]
+    return {
+        "categories": tuple(i for i in codes if len(features[i].levels) <= MAX_LEVELS),
+        "numbers": tuple(numbers),
+        "linear": tuple(sorted([*read, *widest])),
+        "encodings": tuple(i for i in widest if len(features[i].levels) > COUNTED_LEVELS),
+    }
 
 
-def _numeric_feature(name: str, op: FeatureOp, values: pa.ChunkedArray) -> Iterator[Feature]:
-    """Make a numeric feature with its fill, unless it is constant."""
-    numbers = _numbers(values, op)
-    present = numbers[~np.isnan(numbers)]
-    if present.size == 0:
-        return
-    missing_count = numbers.size - present.size
-    has_missing = missing_count * RARE_MISSING >= numbers.size and missing_count > 0
-    if has_missing or present.min() < present.max():
-        fill = math.nan if has_missing else _lower_median(present)
-        yield Feature(column=name, op=op, fill=fill)
-
-
-def _lower_median(present: F64) -> float:
-    """Take the middle value, the lower of two; of booleans it is the most frequent."""
-    finite = present[np.isfinite(present)]
-    if finite.size == 0:
-        return 0.0
-    middle = (finite.size - 1) // 2
-    return float(np.partition(finite, middle)[middle])
-
-
-def _numbers(values: pa.ChunkedArray, op: FeatureOp) -> F64:
-    """Compute a numeric feature before its fill; NaN is missing."""
-    is_null = values.is_null().to_numpy() if values.null_count else None
-    if op is FeatureOp.VALUE:
-        numbers = pc.cast(values, pa.float64()).to_numpy()
-    else:
-        numbers = date_part(pc.fill_null(values, 0).to_numpy(), op)
-    if is_null is not None:
-        numbers = np.where(is_null, np.nan, numbers)
-    return np.asarray(numbers, dtype=np.float64)
-
-
-def _levels(values: pa.ChunkedArray) -> tuple[str, ...]:
-    """Choose the values that get a code: the frequent ones, most frequent first."""
-    counted = pc.value_counts(values.drop_null())
-    counts = dict(
-        zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+def _decision(column: Column, found: _Found) -> Decision:
+    """Write down what became of a column."""
+    return Decision(
+        column=column.name,
+        type_name=column.type_name,
+        kind=column.kind,
+        role=found.role,
+        features=describe_features(found.features, found.vocabulary),
+        reason=found.reason,
+        distinct_count=found.distinct_count,
+        null_count=found.null_count,
     )
-    # What is seen once trains the code of the values never seen.
-    frequent = [value for value, count in counts.items() if count > 1]
-    by_frequency = sorted(frequent, key=lambda value: (-counts[value], value))
-    return tuple(by_frequency[:MAX_LEVELS])
 
 
-def _codes(values: pa.ChunkedArray, levels: tuple[str, ...]) -> F64:
-    """Look up the code of every value."""
-    positions = pc.index_in(values, value_set=pa.array(levels, type=values.type))
-    codes = pc.fill_null(pc.add(positions, FIRST_LEVEL_CODE), CODE_OF_OTHER).to_numpy()
-    if values.null_count:
-        codes = np.where(values.is_null().to_numpy(), CODE_OF_NULL, codes)
-    return np.asarray(codes, dtype=np.float64)
+def _duplicate(found: _Found, twin: str) -> _Found:
+    """Drop a column that another one is equal to."""
+    found.role, found.features = Role.DUPLICATE, []
+    found.reason = f'it has the values of "{twin}"'
+    return found
 
 
-def _why_unused(values: pa.ChunkedArray) -> str:
-    """Say why a column gave no feature."""
+def _leak(found: _Found) -> _Found:
+    """Keep a column that knows the target, with a warning."""
+    found.role = Role.SUSPECTED_LEAK
+    found.reason = "it alone tells the target: is it known when a prediction is asked for?"
+    return found
+
+
+def _why_empty(values: pa.ChunkedArray) -> str:
+    """Say what is there instead of values."""
     if values.null_count == len(values):
         return "every value is NULL"
-    if pa.types.is_floating(values.type) and pc.all(pc.is_nan(values.drop_null())).as_py():
-        return "every value is NULL or NaN"
-    if pc.count_distinct(values).as_py() == len(values):
-        return "no value occurs twice"
-    return "it has one value only"
+    return "every value is NULL or NaN"

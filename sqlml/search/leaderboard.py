@@ -12,7 +12,7 @@ from sqlml.extract.dataset import SkippedColumn
 from sqlml.search.arrays import F64
 from sqlml.search.fitted import FittedModel
 
-Hyperparameters = dict[str, int | float | bool]
+Hyperparameters = dict[str, str | int | float | bool]
 
 
 class Phase(StrEnum):

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from sqlml.enums import EstimatorName
 from sqlml.search.bench import Bench, Rows, make_rows
 from sqlml.search.estimators.estimator import Fit, Order, OutOfTime
-from sqlml.search.features import encode
 from sqlml.search.fitted import FittedModel, LinearPart
 from sqlml.search.leaderboard import Leaderboard, score_of
 from sqlml.search.trial import Evaluation
@@ -58,7 +57,7 @@ def refit_winner(
         holdout_row_count=int(bench.held.size),
         skipped=fitted.rows.skipped,
         checked_rows=checked_rows,
-        checked_scores=fitted.fit.raw(encode(fitted.rows.sample.features, checked_rows)),
+        checked_scores=fitted.fit.raw(fitted.rows.sample.features.encode(checked_rows)),
     )
 
 
@@ -119,18 +118,19 @@ def _fit_on_everything(bench: Bench, fitted: Fitted) -> Fitted | None:
 def _holdout_scores(bench: Bench, fit: Fit) -> tuple[float, float]:
     """Score a fit and the baseline on the holdout."""
     table = bench.dataset.table.take(bench.held)
-    matrix = encode(bench.searched.sample.features, table)
+    rows = bench.searched.sample.features.encode(table)
     truth = bench.target.values[bench.held]
     until = bench.plan.deadline
     baseline = bench.searched.fitter(EstimatorName.BASELINE).fit({}, Order(until=until))
-    return bench.score(fit, matrix, truth), bench.score(baseline, matrix, truth)
+    return bench.score(fit, rows, truth), bench.score(baseline, rows, truth)
 
 
 def _make_model(bench: Bench, fitted: Fitted) -> FittedModel:
     """Describe the fit as plain data; a constant needs no features."""
-    part = fitted.fit.part
-    is_constant = isinstance(part, LinearPart) and not part.terms
-    features = () if is_constant else fitted.rows.sample.features
+    fit, found = fitted.fit, fitted.rows.sample.features
+    last = fit.parts[-1]
+    is_constant = isinstance(last, LinearPart) and not last.terms
+    features = () if is_constant else (*found.features, *fit.features)
     used = {feature.column for feature in features}
     return FittedModel(
         problem_type=bench.target.problem_type,
@@ -138,7 +138,10 @@ def _make_model(bench: Bench, fitted: Fitted) -> FittedModel:
         classes=bench.target.classes,
         columns=tuple(column for column in bench.dataset.columns if column.name in used),
         features=features,
-        parts=(part,),
+        parts=fit.parts,
+        weights=(*(0.0 for _ in fit.parts[1:]), 1.0),
+        link=fit.link,
+        vocabularies=() if is_constant else found.vocabularies,
     )
 
 

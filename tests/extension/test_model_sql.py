@@ -25,7 +25,7 @@ from sqlml.compile.trees import CompiledTree
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.predict.reference import ReferencePredictor
-from sqlml.search.features import learn_features
+from sqlml.search.features import plain_features
 from sqlml.search.fitted import (
     Blend,
     Feature,
@@ -364,7 +364,7 @@ def test_names_and_levels_that_need_quoting(connection):
     levels = ("it's", 'say "hi"', "back\\slash", "new\nline", "tab\t", "100 %", "{}", "é", "🐘", "")
     column = Column("a \"b' \\c", "text", ColumnKind.CATEGORY)
     table = make_table([{column.name: level} for level in levels * 2], (column,))
-    features, _ = learn_features(table, (column,))
+    features = plain_features(table, (column,))
     model = replace(
         draw_linear(ProblemType.MULTICLASS, features=features, columns=(column,)),
         classes=("it's", "\\", 'a"b\n'),

@@ -17,7 +17,7 @@ from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
-from sqlml.search.features import encode
+from sqlml.search.encoder import encode
 from sqlml.search.fitted import FittedModel, Link
 from tests.predict.models import (
     Row,

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from sqlml.search.arrays import F64
+from sqlml.search.encoder import FIRST_LEVEL_CODE
 from sqlml.search.estimators.estimator import Sample
-from sqlml.search.features import FIRST_LEVEL_CODE
 from sqlml.search.fitted import CodeTerm, FeatureOp, NumericTerm
 
 TAIL_SHARE = 0.005
@@ -97,7 +97,7 @@ def make_design(sample: Sample, segments: int) -> Design:
     """Choose the columns from the sample's rows."""
     ramps: list[Ramp] = []
     codes: list[Codes] = []
-    for index, feature in enumerate(sample.features):
+    for index, feature in enumerate(sample.features.features):
         if feature.op is FeatureOp.CODE:
             codes.append(Codes(index, FIRST_LEVEL_CODE + len(feature.levels)))
         else:
