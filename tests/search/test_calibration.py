@@ -83,6 +83,29 @@ def test_few_rows_are_left_alone(row_count):
     assert calibrate(raw * 9, truth, None, ProblemType.BINARY) == (1.0, ())
 
 
-def test_numbers_are_left_alone():
-    raw, _ = draw_binary(100)
-    assert calibrate(raw, raw[:, 0], None, ProblemType.REGRESSION) == (1.0, ())
+def test_numbers_that_are_too_low_are_scaled():
+    rng = np.random.default_rng(0)
+    truth = rng.gamma(3, 1e6, 2000)
+    raw = truth * 0.9 + rng.normal(0, 1e5, 2000)
+    scale, offsets = calibrate(raw, truth, None, ProblemType.REGRESSION)
+    offset = sum(offsets)
+    assert ((raw * scale + offset - truth) ** 2).mean() < 0.6 * ((raw - truth) ** 2).mean()
+
+
+def test_right_numbers_hardly_change():
+    rng = np.random.default_rng(0)
+    raw = rng.normal(100, 20, 2000)
+    scale, offsets = calibrate(raw, raw + rng.normal(0, 5, 2000), None, ProblemType.REGRESSION)
+    assert scale == pytest.approx(1, abs=0.02)
+    assert sum(offsets) == pytest.approx(0, abs=2)
+
+
+def test_an_outlier_does_not_decide():
+    raw = np.random.default_rng(0).normal(100, 20, 500)
+    truth = raw.copy()
+    truth[7] = 1e300
+    assert calibrate(raw, truth, None, ProblemType.REGRESSION)[0] == 1
+
+
+def test_constant_numbers_are_left_alone():
+    assert calibrate(np.zeros(100), np.zeros(100), None, ProblemType.REGRESSION) == (1.0, ())
