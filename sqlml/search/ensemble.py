@@ -8,15 +8,16 @@ shape (rows, classes), or numbers, shape (rows,). All candidates predict the sam
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import log_expit
 
 from sqlml.enums import ProblemType
 from sqlml.search.additions import SQUARED_METRICS, make_additions
 from sqlml.search.arrays import F64, I64
 from sqlml.search.fitted import Blend
-from sqlml.search.metrics import Metric
+from sqlml.search.metrics import METRICS, Metric, mean
 from sqlml.search.scores import predicted
 
 MAX_STEPS = 30
@@ -26,7 +27,6 @@ MAX_ROWS = 20_000
 CROSS_FIT_FOLDS = 5
 SAME_SCORE = 1e-9
 """Scores that differ by less than this share of themselves are equal."""
-RANK_METRICS = frozenset({"roc_auc", "pr_auc"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,27 +60,25 @@ def choose_ensemble(library: Library) -> Ensemble:
     """
     Choose weights, and whether raw scores or responses are blended.
 
-    Raw scores only come into question for two classes and a metric that looks at ranks, and
-    are blended where that scores better on rows that did not choose the weights.
+    Raw scores of two classes are blended where that scores better on rows that did not
+    choose the weights. On the test tables it did with two classes only, and not for metrics
+    of classes.
     """
     metric, terms = library.metric, (library.costs, library.limit)
-    judges = (library.truth, library.weight, metric)
+    truth, weight = library.truth, library.weight
     responses = [predicted(library.problem_type, raw) for raw in library.raws]
-    fitted = cross_fit(responses, *judges, *terms)
-    if library.problem_type is ProblemType.BINARY and metric.name in RANK_METRICS:
-        # A rank is the same by a raw score as by its probability.
+    fitted = cross_fit(responses, truth, weight, metric, *terms)
+    metric_of_raw = RAW_METRICS.get(metric.name)
+    if library.problem_type is ProblemType.BINARY and metric_of_raw is not None:
         raws = [np.column_stack([-raw, raw]) for raw in library.raws]
-        by_raw = cross_fit(raws, *judges, *terms)
+        by_raw = cross_fit(raws, truth, weight, metric_of_raw, *terms)
+        from_raw = predicted(library.problem_type, by_raw[:, 1:])
         if metric.is_better(
-            metric.score(library.truth, by_raw, library.weight),
-            metric.score(library.truth, fitted, library.weight),
+            metric.score(truth, from_raw, weight), metric.score(truth, fitted, weight)
         ):
-            return Ensemble(
-                weights=select_weights(raws, *judges, *terms),
-                blend=Blend.RAW,
-                predicted=predicted(library.problem_type, by_raw[:, 1:]),
-            )
-    weights = select_weights(responses, *judges, *terms)
+            weights = select_weights(raws, truth, weight, metric_of_raw, *terms)
+            return Ensemble(weights=weights, blend=Blend.RAW, predicted=from_raw)
+    weights = select_weights(responses, truth, weight, metric, *terms)
     return Ensemble(weights=weights, blend=Blend.RESPONSE, predicted=fitted)
 
 
@@ -173,6 +171,21 @@ def deal(truth: F64) -> I64:
     folds = np.empty(truth.size, dtype=np.int64)
     folds[_spread(truth)] = np.arange(truth.size) % CROSS_FIT_FOLDS
     return folds
+
+
+def _raw_log_loss(truth: F64, scores: F64, weight: F64 | None) -> float:
+    """Log loss of two classes by the raw scores of the first and the second."""
+    margins = np.where(truth == 1, scores[:, 1], scores[:, 0])
+    return -mean(log_expit(margins), weight)
+
+
+RAW_METRICS = {
+    # A rank is the same by a raw score as by its probability.
+    "roc_auc": METRICS["roc_auc"],
+    "pr_auc": METRICS["pr_auc"],
+    "log_loss": replace(METRICS["log_loss"], name="raw_log_loss", function=_raw_log_loss),
+}
+"""Metrics of two classes as functions of raw scores, the first class's with the sign turned."""
 
 
 def _draw_rows(truth: F64, count: int) -> I64:

@@ -209,24 +209,26 @@ def make_library(candidates, truth, name):
     )
 
 
-def test_raw_scores_are_blended_where_that_is_better():
+@pytest.mark.parametrize("name", ["roc_auc", "log_loss"])
+def test_raw_scores_are_blended_where_that_is_better(name):
     rng = np.random.default_rng(0)
     signs = rng.normal(size=(2, 2000))
     truth = (rng.random(2000) < expit(4 * signs.sum(axis=0))).astype(float)
     # Two independent witnesses: their log odds add up, their probabilities do not.
     raws = [4 * each[:, None] for each in signs]
-    chosen = choose_ensemble(make_library(raws, truth, "roc_auc"))
+    chosen = choose_ensemble(make_library(raws, truth, name))
     assert chosen.blend is Blend.RAW
     assert chosen.weights.tolist() == pytest.approx([0.5, 0.5], abs=0.1)
     assert chosen.predicted.sum(axis=1) == pytest.approx(np.ones(2000))
-    score = METRICS["roc_auc"].score(truth, chosen.predicted)
-    assert score > METRICS["roc_auc"].score(truth, expit(raws[0] * [-1, 1]))
+    metric = METRICS[name]
+    score = metric.score(truth, chosen.predicted)
+    assert metric.is_better(score, metric.score(truth, expit(raws[0] * [-1, 1])))
 
 
 def test_probabilities_are_blended_otherwise():
     candidates, truth = make_binary(500)
     raws = [logit(each[:, 1:]) for each in candidates]
-    chosen = choose_ensemble(make_library(raws, truth, "log_loss"))
+    chosen = choose_ensemble(make_library(raws, truth, "brier"))
     assert chosen.blend is Blend.RESPONSE
     assert np.array_equal(
         chosen.predicted,
@@ -234,6 +236,6 @@ def test_probabilities_are_blended_otherwise():
             [np.column_stack([1 - expit(raw), expit(raw)]) for raw in raws],
             truth,
             None,
-            METRICS["log_loss"],
+            METRICS["brier"],
         ),
     )
