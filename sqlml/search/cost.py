@@ -27,6 +27,7 @@ GROUP_BLOCKS = 4
 ROW_BYTES = 64
 AND_NS = 0.9
 LEAF_NS = 0.8
+USUAL_FEATURES = 25
 NEAR_BYTES = 2.2e6
 """Tables up to this size stay in the caches of a core."""
 FAR_NS = 3.5
@@ -48,6 +49,8 @@ class PartFacts:
     """Leaves of all trees."""
     largest_tree: int = 0
     """Leaves of the largest tree; 0 where unknown: the average counts."""
+    feature_count: int = 0
+    """Features that the trees split on; 0 where unknown: 25 count."""
     output_count: int = 1
     term_count: int = 0
     """Terms of a linear part, but those on texts."""
@@ -55,33 +58,28 @@ class PartFacts:
     """Terms of a linear part on texts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputFacts:
-    """What of the inputs decides how long it takes to make features of a row."""
+def predict_cost_ns(
+    parts: Sequence[PartFacts], feature_count: int, word_count: float = 0.0, topic_count: int = 0
+) -> float:
+    """
+    Estimate the nanoseconds that a row takes on one core.
 
-    feature_count: int
-    """Features that parts use, but topics."""
-    word_count: float = 0.0
-    """Terms of a row's texts on average, bigrams included."""
-    topic_count: int = 0
-    """Topics of a text."""
-
-
-def predict_cost_ns(parts: Sequence[PartFacts], inputs: InputFacts) -> float:
-    """Estimate the nanoseconds that a row takes on one core."""
-    text_ns = inputs.word_count * (WORD_NS + inputs.topic_count * COMPONENT_NS)
-    part_ns = sum(part_cost_ns(part, inputs) for part in parts)
-    return inputs.feature_count * FEATURE_NS + text_ns + part_ns
+    `feature_count` is the features that parts use, but topics; `word_count` the terms of a
+    row's texts on average, bigrams included; `topic_count` the topics of each text.
+    """
+    text_ns = word_count * (WORD_NS + topic_count * COMPONENT_NS)
+    part_ns = sum(part_cost_ns(part, word_count) for part in parts)
+    return feature_count * FEATURE_NS + text_ns + part_ns
 
 
-def part_cost_ns(part: PartFacts, inputs: InputFacts) -> float:
+def part_cost_ns(part: PartFacts, word_count: float = 0.0) -> float:
     """Estimate the nanoseconds of one part, once the features are there."""
     of_terms = part.term_count * (TERM_NS + OUTPUT_NS * (part.output_count - 1))
-    of_texts = part.text_term_count * inputs.word_count * part.output_count * COMPONENT_NS
-    return of_terms + of_texts + (_trees_ns(part, inputs) if part.tree_count else 0.0)
+    of_texts = part.text_term_count * word_count * part.output_count * COMPONENT_NS
+    return of_terms + of_texts + (_trees_ns(part) if part.tree_count else 0.0)
 
 
-def _trees_ns(part: PartFacts, inputs: InputFacts) -> float:
+def _trees_ns(part: PartFacts) -> float:
     """Estimate the nanoseconds of a part's trees."""
     average = part.leaf_count / part.tree_count
     largest = max(part.largest_tree, ceil(average))
@@ -91,7 +89,7 @@ def _trees_ns(part: PartFacts, inputs: InputFacts) -> float:
     trees = NARROW_TREES if largest <= NARROW_LEAVES else WIDE_TREES
     groups = ceil(part.tree_count / (trees * GROUP_BLOCKS))
     splits = max(part.leaf_count - part.tree_count, 1)
-    used = min(inputs.feature_count + inputs.topic_count, ceil(splits / groups))
+    used = min(part.feature_count or USUAL_FEATURES, ceil(splits / groups))
     rows = groups * GROUP_BLOCKS * used
     table_bytes = ROW_BYTES * (part.leaf_count + rows)
     far_share = max(0.0, 1 - NEAR_BYTES / table_bytes)

@@ -8,78 +8,25 @@ shape (rows, classes), or numbers, shape (rows,). All candidates predict the sam
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from scipy.special import log_expit
+from scipy.special import softmax
 
-from sqlml.enums import ProblemType
 from sqlml.search.additions import SQUARED_METRICS, make_additions
 from sqlml.search.arrays import F64, I64
-from sqlml.search.fitted import Blend
-from sqlml.search.metrics import METRICS, Metric, mean
-from sqlml.search.scores import predicted
+from sqlml.search.metrics import Metric, PredictionKind, mean
 
 MAX_STEPS = 30
 """So that a weight is 3 % or more. 100 steps were no better on the test tables."""
-MAX_ROWS = 20_000
-"""Where scores have no short cut, the weights are chosen on so many rows at most."""
+MAX_ROWS, MAX_CELLS, MIN_ROWS = 20_000, 40_000, 2_000
+"""Where scores have no short cut, the weights are chosen on so many rows at most, or on so
+many probabilities, but on some rows at least."""
+RANK_METRICS = frozenset({"roc_auc", "pr_auc"})
 CROSS_FIT_FOLDS = 5
 SAME_SCORE = 1e-9
 """Scores that differ by less than this share of themselves are equal."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Library:
-    """Candidates to blend, and how blends are judged."""
-
-    raws: tuple[F64, ...]
-    """Out-of-fold raw scores, shape (rows, outputs); responses of a regression."""
-    problem_type: ProblemType
-    truth: F64
-    weight: F64 | None
-    metric: Metric
-    costs: F64
-    """What a prediction costs by each candidate."""
-    limit: float
-    """What a prediction may cost."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ensemble:
-    """A blend with its weights, which add up to 1."""
-
-    weights: F64
-    blend: Blend
-    predicted: F64
-    """Out-of-fold predictions by blends whose weights other rows have chosen: probabilities or
-    numbers. Their score is an honest one."""
-
-
-def choose_ensemble(library: Library) -> Ensemble:
-    """
-    Choose weights, and whether raw scores or responses are blended.
-
-    Raw scores of two classes are blended where that scores better on rows that did not
-    choose the weights. On the test tables it did with two classes only, and not for metrics
-    of classes.
-    """
-    metric, terms = library.metric, (library.costs, library.limit)
-    truth, weight = library.truth, library.weight
-    responses = [predicted(library.problem_type, raw) for raw in library.raws]
-    fitted = cross_fit(responses, truth, weight, metric, *terms)
-    metric_of_raw = RAW_METRICS.get(metric.name)
-    if library.problem_type is ProblemType.BINARY and metric_of_raw is not None:
-        raws = [np.column_stack([-raw, raw]) for raw in library.raws]
-        by_raw = cross_fit(raws, truth, weight, metric_of_raw, *terms)
-        from_raw = predicted(library.problem_type, by_raw[:, 1:])
-        if metric.is_better(
-            metric.score(truth, from_raw, weight), metric.score(truth, fitted, weight)
-        ):
-            weights = select_weights(raws, truth, weight, metric_of_raw, *terms)
-            return Ensemble(weights=weights, blend=Blend.RAW, predicted=from_raw)
-    weights = select_weights(responses, truth, weight, metric, *terms)
-    return Ensemble(weights=weights, blend=Blend.RESPONSE, predicted=fitted)
 
 
 def select_weights(
@@ -105,8 +52,9 @@ def select_weights(
         raise ValueError("no candidate has finite predictions only")
     limit = max(limit, float(costs[usable].min()))
     places = np.flatnonzero(usable & (costs <= limit)).tolist()
-    if truth.size > MAX_ROWS and metric.name not in SQUARED_METRICS:
-        rows = _draw_rows(truth, MAX_ROWS)
+    count = _affordable_rows(candidates[0], metric)
+    if truth.size > count:
+        rows = _draw_rows(truth, count)
         truth, weight = truth[rows], None if weight is None else weight[rows]
         library = [candidates[place][rows] for place in places]
     else:
@@ -157,6 +105,65 @@ def cross_fit(
     return predictions
 
 
+def select_raw_weights(
+    raws: Sequence[F64],
+    truth: F64,
+    weight: F64 | None,
+    metric: Metric,
+    costs: F64 | None = None,
+    limit: float | None = None,
+) -> F64:
+    """
+    Choose weights as `select_weights` does, for a blend of raw scores, shape (rows, outputs).
+
+    A regression's are numbers that are scored as they are.
+    """
+    candidates, of_raw = _view_raws(raws, metric)
+    return select_weights(candidates, truth, weight, of_raw, costs, limit)
+
+
+def cross_fit_raw(
+    raws: Sequence[F64],
+    truth: F64,
+    weight: F64 | None,
+    metric: Metric,
+    costs: F64 | None = None,
+    limit: float | None = None,
+) -> F64:
+    """Blend raw scores, shape (rows, outputs), as `cross_fit` blends predictions."""
+    candidates, of_raw = _view_raws(raws, metric)
+    blended = cross_fit(candidates, truth, weight, of_raw, costs, limit)
+    return blended[:, -raws[0].shape[1] :] if blended.ndim == 2 else blended[:, None]
+
+
+def _view_raws(raws: Sequence[F64], metric: Metric) -> tuple[list[F64], Metric]:
+    """Turn raw scores into candidates, and the metric into one that scores these."""
+    if metric.kind is PredictionKind.NUMBER:
+        return [raw[:, 0] for raw in raws], metric
+    is_binary = raws[0].shape[1] == 1
+    if is_binary and metric.name in RANK_METRICS:
+        # Ranks by the raw score are those by the probability.
+        return [np.column_stack([-raw, raw]) for raw in raws], metric
+    candidates = [np.column_stack([np.zeros_like(raw), raw]) if is_binary else raw for raw in raws]
+    if metric.kind is PredictionKind.CLASS:
+        # The largest raw score is of the most likely class.
+        return candidates, metric
+    function = _raw_log_loss if metric.name == "log_loss" else partial(_score_raw, metric)
+    return candidates, replace(metric, name=f"raw_{metric.name}", function=function)
+
+
+def _score_raw(metric: Metric, truth: F64, raw: F64, weight: F64 | None) -> float:
+    """Score the probabilities of raw scores, one for each class."""
+    return metric.score(truth, np.asarray(softmax(raw, axis=1)), weight)
+
+
+def _raw_log_loss(truth: F64, raw: F64, weight: F64 | None) -> float:
+    """Log loss of raw scores, one for each class; as by probabilities, in less time."""
+    shifted = raw - raw.max(axis=1, keepdims=True)
+    of_truth = np.take_along_axis(shifted, truth.astype(np.int64)[:, None], axis=1)[:, 0]
+    return mean(np.log(np.exp(shifted).sum(axis=1)) - of_truth, weight)
+
+
 def blend(candidates: Sequence[F64], weights: F64) -> F64:
     """Add up the candidates with a weight."""
     used = np.flatnonzero(weights)
@@ -173,19 +180,13 @@ def deal(truth: F64) -> I64:
     return folds
 
 
-def _raw_log_loss(truth: F64, scores: F64, weight: F64 | None) -> float:
-    """Log loss of two classes by the raw scores of the first and the second."""
-    margins = np.where(truth == 1, scores[:, 1], scores[:, 0])
-    return -mean(log_expit(margins), weight)
-
-
-RAW_METRICS = {
-    # A rank is the same by a raw score as by its probability.
-    "roc_auc": METRICS["roc_auc"],
-    "pr_auc": METRICS["pr_auc"],
-    "log_loss": replace(METRICS["log_loss"], name="raw_log_loss", function=_raw_log_loss),
-}
-"""Metrics of two classes as functions of raw scores, the first class's with the sign turned."""
+def _affordable_rows(candidate: F64, metric: Metric) -> int:
+    """Tell how many rows there is time for: each step scores each candidate on them."""
+    if metric.name in SQUARED_METRICS:
+        return len(candidate)
+    if candidate.ndim == 1 or metric.name == "log_loss":
+        return MAX_ROWS
+    return int(max(MIN_ROWS, min(MAX_ROWS, MAX_CELLS // candidate.shape[1])))
 
 
 def _draw_rows(truth: F64, count: int) -> I64:

@@ -2,6 +2,8 @@
 Ensemble selection: against a plain one, with its rules of cost, and its honest score.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,14 +13,14 @@ from scipy.special import expit, logit, softmax
 from sqlml.enums import ProblemType
 from sqlml.search.additions import MIN_ROWS_FOR_BINS, MetricAdditions, make_additions
 from sqlml.search.ensemble import (
-    Library,
     blend,
-    choose_ensemble,
     cross_fit,
+    cross_fit_raw,
+    select_raw_weights,
     select_weights,
 )
-from sqlml.search.fitted import Blend
 from sqlml.search.metrics import METRICS
+from sqlml.search.scores import predicted
 
 NOISES = (0.5, 0.7, 1.0, 1.5, 3.0)
 
@@ -196,46 +198,49 @@ def test_cross_fit_sees_through_candidates_of_chance():
     assert honest < 0 < apparent
 
 
-def make_library(candidates, truth, name):
-    """Put the candidates' raw scores into a library."""
-    return Library(
-        raws=tuple(candidates),
-        problem_type=ProblemType.BINARY,
-        truth=truth,
-        weight=None,
-        metric=METRICS[name],
-        costs=np.ones(len(candidates)),
-        limit=np.inf,
+RAW_CASES = [case for case in CASES if case[1] is not ProblemType.REGRESSION]
+
+
+@pytest.mark.parametrize(("name", "problem_type"), RAW_CASES)
+def test_raw_weights_are_those_of_a_plain_search_over_raw_blends(name, problem_type):
+    metric = METRICS[name]
+    candidates, truth = MAKERS[problem_type](300)
+    is_binary = problem_type is ProblemType.BINARY
+    raws = [logit(each[:, 1:]) if is_binary else 2 * np.log(each) for each in candidates]
+    plain = replace(
+        metric,
+        name="plain",
+        function=lambda truth, raw, weight: metric.score(
+            truth, predicted(problem_type, raw), weight
+        ),
     )
+    expected = select_weights(raws, truth, None, plain)
+    assert select_raw_weights(raws, truth, None, metric).tolist() == expected.tolist()
+    crossed = cross_fit_raw(raws, truth, None, metric)
+    assert crossed == pytest.approx(cross_fit(raws, truth, None, plain))
+
+
+def test_two_classes_with_a_raw_score_each():
+    candidates, truth = make_binary(300)
+    one, each = ([logit(x[:, 1:]) for x in candidates], [np.log(x) for x in candidates])
+    metric = METRICS["log_loss"]
+    weights = select_raw_weights(one, truth, None, metric)
+    assert select_raw_weights(each, truth, None, metric).tolist() == weights.tolist()
+
+
+def test_raw_numbers_are_scored_as_they_are():
+    candidates, truth = make_numbers(200)
+    raws = [each[:, None] for each in candidates]
+    weights = select_raw_weights(raws, truth, None, METRICS["mae"])
+    assert np.array_equal(weights, select_weights(candidates, truth, None, METRICS["mae"]))
+    crossed = cross_fit_raw(raws, truth, None, METRICS["mae"])
+    assert np.array_equal(crossed[:, 0], cross_fit(candidates, truth, None, METRICS["mae"]))
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "log_loss"])
-def test_raw_scores_are_blended_where_that_is_better(name):
+def test_independent_witnesses_add_up(name):
     rng = np.random.default_rng(0)
     signs = rng.normal(size=(2, 2000))
     truth = (rng.random(2000) < expit(4 * signs.sum(axis=0))).astype(float)
-    # Two independent witnesses: their log odds add up, their probabilities do not.
-    raws = [4 * each[:, None] for each in signs]
-    chosen = choose_ensemble(make_library(raws, truth, name))
-    assert chosen.blend is Blend.RAW
-    assert chosen.weights.tolist() == pytest.approx([0.5, 0.5], abs=0.1)
-    assert chosen.predicted.sum(axis=1) == pytest.approx(np.ones(2000))
-    metric = METRICS[name]
-    score = metric.score(truth, chosen.predicted)
-    assert metric.is_better(score, metric.score(truth, expit(raws[0] * [-1, 1])))
-
-
-def test_probabilities_are_blended_otherwise():
-    candidates, truth = make_binary(500)
-    raws = [logit(each[:, 1:]) for each in candidates]
-    chosen = choose_ensemble(make_library(raws, truth, "brier"))
-    assert chosen.blend is Blend.RESPONSE
-    assert np.array_equal(
-        chosen.predicted,
-        cross_fit(
-            [np.column_stack([1 - expit(raw), expit(raw)]) for raw in raws],
-            truth,
-            None,
-            METRICS["brier"],
-        ),
-    )
+    weights = select_raw_weights([8 * each[:, None] for each in signs], truth, None, METRICS[name])
+    assert weights.tolist() == pytest.approx([0.5, 0.5], abs=0.1)
