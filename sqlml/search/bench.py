@@ -12,9 +12,10 @@ from sqlml.errors import NoUsableColumn
 from sqlml.extract.dataset import Dataset, SkippedColumn
 from sqlml.search.arrays import F64, I64
 from sqlml.search.content import content_hashes
+from sqlml.search.encoder import Encoded
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.estimator import Fit, Fitter, Sample, make_task
-from sqlml.search.features import Encoded, learn_features
+from sqlml.search.features import learn_features
 from sqlml.search.metrics import Metric, find_metric
 from sqlml.search.plan import Plan
 from sqlml.search.scores import predicted

@@ -12,10 +12,10 @@ from enum import StrEnum
 import numpy as np
 
 from sqlml.search.arrays import F64, I64
+from sqlml.search.encoder import Encoded
 from sqlml.search.encoding import mean_outputs, target_means
 from sqlml.search.estimators.estimator import Fitter, Order, Sample
 from sqlml.search.estimators.raw import extend, part_scores
-from sqlml.search.features import Encoded
 from sqlml.search.fitted import Feature, FeatureOp, Part
 from sqlml.search.leaderboard import Hyperparameters
 
@@ -29,7 +29,7 @@ class Encoding(StrEnum):
     CODES = "codes"
     """Categories as they are."""
     MEANS = "means"
-    """Target means and counts instead of the categories that are worth it."""
+    """Target means instead of the categories that are worth it."""
     STACKED = "stacked"
     """Target means, and the scores of a linear model."""
 
@@ -109,7 +109,7 @@ class Learner:
         )
 
     def _means(self, rows: I64) -> tuple[list[Feature], list[F64]]:
-        """Compute means and counts of the categories that are worth it."""
+        """Compute target means of the categories that are worth it."""
         sample, task = self.sample, self.sample.task
         outputs = mean_outputs(self.target[rows], task.problem_type, task.class_count)
         features: list[Feature] = []
@@ -122,10 +122,8 @@ class Learner:
             codes = sample.matrix[rows, source]
             count = len(feature.levels) + 2
             means = target_means(codes, count, outputs, weight, sample.seed)
-            sizes = np.bincount(codes.astype(np.int64), minlength=count).astype(np.float64)
-            for table in (*means.values.T, sizes):
-                features.append(_lookup(feature.column, source, table))
-            values += [*means.learnt.T, sizes[codes.astype(np.int64)]]
+            features += [_lookup(feature.column, source, table) for table in means.values.T]
+            values += list(means.learnt.T)
         return features, values
 
     def _scores(self, rows: I64, until: float) -> tuple[Part, F64]:

@@ -73,9 +73,9 @@ class LightGBM:
 
     def space(self, task: Task) -> Mapping[str, Dimension]:
         """Get the hyperparameters that trials choose."""
-        boosting = (Boosting.GBDT, Boosting.EXTRA_TREES, Boosting.FOREST)
+        boosting = [Boosting.GBDT, Boosting.EXTRA_TREES, Boosting.FOREST]
         if task.row_count <= MAX_DART_ROWS:
-            boosting += (Boosting.DART,)
+            boosting.append(Boosting.DART)
         return {
             "boosting": Choices(tuple(each.value for each in boosting)),
             "encoding": Choices(tuple(each.value for each in _encodings(task))),
@@ -127,9 +127,7 @@ def _is_known(setting: Hyperparameters, space: Mapping[str, Dimension]) -> bool:
     """Tell whether all values of a setting are in the space, its rate aside."""
     for name, value in setting.items():
         dimension = space.get(name)
-        if dimension is None or (
-            isinstance(dimension, Choices) and value not in dimension.values
-        ):
+        if dimension is None or (isinstance(dimension, Choices) and value not in dimension.values):
             return False
     return True
 
