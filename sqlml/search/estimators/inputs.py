@@ -67,23 +67,32 @@ def plain_inputs(sample: Sample) -> Inputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Helper:
+    """The linear model whose scores are features."""
+
+    fitter: Fitter
+    hyperparameters: Hyperparameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Learner:
     """What features are computed from the target with."""
 
     sample: Sample
     target: F64
     """Of each row of the sample; small numbers or classes."""
-    linear: Fitter
-    hyperparameters: Hyperparameters
-    """Of the linear model."""
+    encoded: tuple[int, ...]
+    """The CODE features that target means are taken of."""
+    helper: Helper | None = None
+    """None: there are no scores."""
 
-    def inputs(self, encoding: Encoding, order: Order) -> Inputs:
-        """Learn the inputs of an encoding from the ordered training rows."""
+    def inputs(self, order: Order) -> Inputs:
+        """Learn the inputs from the ordered training rows."""
         rows = np.arange(self.target.size) if order.train is None else order.train
         features, values = self._means(rows)
         helpers: tuple[Part, ...] = ()
-        if encoding is Encoding.STACKED:
-            helper, scores = self._scores(rows, order.until)
+        if self.helper is not None:
+            helper, scores = self._scores(self.helper, rows, order.until)
             helpers = (helper,)
             features += [
                 Feature(column="", op=FeatureOp.SCORE, place=place)
@@ -117,7 +126,7 @@ class Learner:
         if outputs is None:
             return features, values
         weight = None if sample.weight is None else sample.weight[rows]
-        for source in sample.features.encodings:
+        for source in self.encoded:
             feature = sample.features.features[source]
             codes = sample.matrix[rows, source]
             count = len(feature.levels) + 2
@@ -126,20 +135,22 @@ class Learner:
             values += list(means.learnt.T)
         return features, values
 
-    def _scores(self, rows: I64, until: float) -> tuple[Part, F64]:
+    def _scores(self, helper: Helper, rows: I64, until: float) -> tuple[Part, F64]:
         """Fit the linear model, and compute out-of-fold scores of the training rows."""
         sample = self.sample
         folds = np.random.default_rng(sample.seed).permutation(rows.size) % STACK_FOLDS
         scores = np.empty((rows.size, sample.task.output_count))
         for fold in range(STACK_FOLDS):
-            part = self._fit(rows[folds != fold], until)
+            part = _fit(helper, rows[folds != fold], until)
             others = folds == fold
             scores[others] = part_scores(part, sample.rows.take(rows[others]))
-        return self._fit(rows, until), scores.astype(np.float32).astype(np.float64)
+        return _fit(helper, rows, until), scores.astype(np.float32).astype(np.float64)
 
-    def _fit(self, rows: I64, until: float) -> Part:
-        """Fit the linear model on some rows."""
-        return self.linear.fit(self.hyperparameters, Order(until=until, train=rows)).parts[-1]
+
+def _fit(helper: Helper, rows: I64, until: float) -> Part:
+    """Fit the linear model on some rows."""
+    order = Order(until=until, train=rows)
+    return helper.fitter.fit(helper.hyperparameters, order).parts[-1]
 
 
 def _take_columns(matrix: F64, columns: tuple[int, ...]) -> F64:
