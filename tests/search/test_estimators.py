@@ -13,39 +13,19 @@ from sqlml.enums import ProblemType
 from sqlml.search.encoder import Encoded
 from sqlml.search.estimators.baseline import BaselineFitter
 from sqlml.search.estimators.boosting import LightGBMFitter
-from sqlml.search.estimators.estimator import Order, OutOfTime, Sample, make_task
+from sqlml.search.estimators.estimator import Order, OutOfTime
 from sqlml.search.estimators.linear import SETTINGS as LINES
 from sqlml.search.estimators.linear import LinearFitter
 from sqlml.search.estimators.unit import make_unit
-from sqlml.search.features import learn_features
 from sqlml.search.fitted import FeatureOp, TreePart
 from sqlml.search.leaderboard import Hyperparameters
-from sqlml.search.metrics import DEFAULTS, METRICS
+from sqlml.search.metrics import METRICS
 from sqlml.search.scores import predicted
-from sqlml.search.target import read_target
 from tests.search.replay import booster_of, linear_of, replay_linear
+from tests.search.samples import order, sample_of
 from tests.search.tables import dataset_of, read_table
 
 SETTINGS: Hyperparameters = {"num_leaves": 31, "min_data_in_leaf": 20, "learning_rate": 0.1}
-
-
-def sample_of(dataset, metric=None):
-    """Encode all rows of a dataset."""
-    target = read_target(dataset, None)
-    found = learn_features(dataset.table, dataset.columns, target, np.random.default_rng(0))
-    encoded = found.encode(dataset.table)
-    return Sample(
-        task=make_task(target, found, METRICS[metric or DEFAULTS[target.problem_type]]),
-        features=found,
-        matrix=encoded.matrix,
-        texts=encoded.texts,
-        target=target.values,
-    )
-
-
-def order(**kwargs):
-    """Make an order with time enough."""
-    return Order(until=time.monotonic() + 60, **kwargs)
 
 
 def hostile(sample):
