@@ -15,7 +15,7 @@ from tests.search.samples import order, sample_of
 from tests.search.tables import dataset_of, read_table
 
 
-def contains(dimension: Dimension, value) -> bool:
+def contains(dimension: Dimension, value):
     """Tell whether a value is in a dimension."""
     if isinstance(dimension, Choices):
         return value in dimension.values
@@ -36,7 +36,7 @@ def corners(space):
 
 @pytest.fixture(
     scope="module",
-    params=["titanic", "wine_quality", "seoul_bike", "tate_text", "twenty rows", "few counts"],
+    params=["titanic", "seoul_bike", "tate_text", "twenty rows", "few counts", "three classes"],
 )
 def sample(request):
     """Tables of every problem type, and small ones."""
@@ -45,6 +45,8 @@ def sample(request):
         return sample_of(dataset_of("y", y=["a", "b"] * 10, x=rng.normal(size=20)))
     if request.param == "few counts":
         return sample_of(dataset_of("y", y=rng.poisson(0.5, 60) + 0.5, x=rng.normal(size=60)))
+    if request.param == "three classes":
+        return sample_of(dataset_of("y", y=["a", "b", "c"] * 50, x=rng.normal(size=150)))
     return sample_of(read_table(request.param))
 
 
@@ -65,7 +67,7 @@ def test_portfolio_is_in_the_space(sample, name, rate):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_portfolio_and_corners_of_the_space_can_be_fitted(sample, name):
     estimator = ESTIMATORS[name]
-    rows = np.arange(min(len(sample.target), 300))
+    rows = np.arange(min(len(sample.target), 150))
     small = replace(
         sample,
         matrix=np.asfortranarray(sample.matrix[rows]),

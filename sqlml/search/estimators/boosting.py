@@ -254,7 +254,8 @@ class LightGBMFitter:
         weight = self._sample.weight
         weights = goal.weights(self._sample.target[rows], None if weight is None else weight[rows])
         data.set_label(label)
-        data.set_weight(weights)
+        # Not `set_weight`, which keeps the weights of the last fit where there are none now.
+        data.set_field("weight", weights)
 
     # --- parameters ---
 
