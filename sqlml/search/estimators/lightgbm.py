@@ -12,6 +12,7 @@ from sqlml.search.estimators.estimator import Sample, Task
 from sqlml.search.estimators.goal import goal_defaults, goal_space
 from sqlml.search.estimators.inputs import MAX_STACKED_CLASSES, Encoding
 from sqlml.search.leaderboard import Hyperparameters
+from sqlml.search.metrics import PredictionKind
 from sqlml.search.space import Choices, Dimension, Range
 
 USUAL_ROUNDS_TIMES_RATE = 15.0
@@ -90,19 +91,13 @@ class LightGBM:
         }
 
     def portfolio(self, task: Task, rate: float) -> tuple[Hyperparameters, ...]:
-        """
-        Make the settings to try first; a setting that this task has not is left out.
-
-        Scores of a linear model help trees where it reads what they cannot: texts, or
-        categories of many levels. Elsewhere they are for the sampler to try.
-        """
+        """Make the settings to try first; a setting that this task has not is left out."""
         space = self.space(task)
         base = {**BASE, **goal_defaults(task)}
         made: list[Hyperparameters] = []
         for change in CHANGES:
             setting = {**base, **change}
-            is_helped = task.has_texts or task.has_encodings or setting["encoding"] != STACKED
-            if is_helped and _is_known(setting, space) and setting not in made:
+            if _is_likely(setting, task) and _is_known(setting, space) and setting not in made:
                 made.append(setting)
         return tuple(_fitted_to(setting, task, rate) for setting in made)
 
@@ -126,6 +121,19 @@ def _encodings(task: Task) -> tuple[Encoding, ...]:
     if task.problem_type is not ProblemType.MULTICLASS or task.class_count <= MAX_STACKED_CLASSES:
         encodings.append(Encoding.STACKED)
     return tuple(encodings)
+
+
+def _is_likely(setting: Hyperparameters, task: Task) -> bool:
+    """
+    Tell whether a setting may help; the sampler may try it in any case.
+
+    Scores of a linear model help trees where it reads what they cannot: texts, or categories
+    of many levels. Balanced classes help metrics of classes.
+    """
+    if setting["encoding"] == STACKED and not (task.has_texts or task.has_encodings):
+        return False
+    is_balanced = setting.get("class_weight") == "balanced"
+    return not is_balanced or task.metric.kind is PredictionKind.CLASS
 
 
 def _is_known(setting: Hyperparameters, space: Mapping[str, Dimension]) -> bool:
