@@ -92,10 +92,12 @@ def _term_scores(term: LinearTerm, rows: Encoded) -> F64:
 
 
 def _booster_scores(part: TreePart, matrix: F64) -> F64:
-    """Compute LightGBM's own raw scores."""
+    """Compute LightGBM's own raw scores; those of a random forest it leaves to be averaged."""
     inputs = matrix if part.features is None else matrix[:, list(part.features)]
-    raw = part.booster.predict(inputs, raw_score=True)
-    return np.asarray(raw, dtype=np.float64).reshape(len(matrix), -1)
+    raw = np.asarray(part.booster.predict(inputs, raw_score=True), dtype=np.float64)
+    if "\naverage_output\n" in part.booster.model_to_string(num_iteration=1):
+        raw /= part.booster.current_iteration()
+    return raw.reshape(len(matrix), -1)
 
 
 def _forest_scores(part: ForestPart, matrix: F64) -> F64:
