@@ -14,8 +14,8 @@ from sqlml.enums import EstimatorName, TrialState
 from sqlml.errors import OptionNotUsable
 from sqlml.extract.dataset import Dataset
 from sqlml.search.bench import Bench, make_bench
+from sqlml.search.estimators.boosting import LightGBMFitter
 from sqlml.search.estimators.estimator import Choice, Order
-from sqlml.search.estimators.lightgbm import LightGBMFitter
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
 from sqlml.search.plan import Plan
 from sqlml.search.refit import refit_winner

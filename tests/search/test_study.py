@@ -12,8 +12,8 @@ import pytest
 from sqlml.enums import EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.search import bench, refit
-from sqlml.search.encoder import encode
-from sqlml.search.estimators.lightgbm import LightGBMFitter
+from sqlml.search.encoder import encode_rows
+from sqlml.search.estimators.boosting import LightGBMFitter
 from sqlml.search.fitted import LinearPart, TreePart
 from sqlml.search.leaderboard import Phase, Progress
 from sqlml.search.metrics import find_metric
@@ -38,12 +38,12 @@ def run(dataset, seconds=60.0, **options):
 
 def raw_scores(model, table):
     """Compute raw scores as the definition of the fitted model says."""
-    matrix = encode(model.features, table)
     (part,) = model.parts
+    rows = encode_rows(model.features, model.vocabularies, table)
     if isinstance(part, LinearPart):
-        return replay_linear(part, matrix)
-    raw = booster_of(part).predict(matrix, raw_score=True)
-    return np.asarray(raw).reshape(len(matrix), -1)
+        return replay_linear(part, rows)
+    raw = booster_of(part).predict(rows.matrix[:, part.features], raw_score=True)
+    return np.asarray(raw).reshape(len(rows), -1)
 
 
 def model_text(model):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sqlml.search.arrays import F64, I64
-from sqlml.search.encoder import Encoded
+from sqlml.search.encoder import Encoded, look_up
 from sqlml.search.fitted import (
     CodeTerm,
     Feature,
@@ -40,8 +40,7 @@ def extend(parts: Sequence[Part], features: Sequence[Feature], rows: Encoded) ->
     scores: dict[int, F64] = {}
     for column, feature in enumerate(features, start=width):
         if feature.op is FeatureOp.LOOKUP:
-            values = np.array(feature.values)
-            matrix[:, column] = values[matrix[:, feature.source].astype(np.int64)]
+            matrix[:, column] = look_up(feature, matrix[:, feature.source])
         else:
             if feature.source not in scores:
                 # No term of it is on a SCORE feature, so what is there by now is enough.
@@ -66,8 +65,9 @@ def part_scores(part: Part, rows: Encoded) -> F64:
 def _linear_scores(part: LinearPart, rows: Encoded) -> F64:
     """Add up the terms in their order."""
     scores = np.tile(part.intercepts, (len(rows), 1))
-    for term in part.terms:
-        scores += _term_scores(term, rows)
+    with np.errstate(over="ignore"):
+        for term in part.terms:
+            scores += _term_scores(term, rows)
     return scores
 
 
@@ -92,10 +92,12 @@ def _term_scores(term: LinearTerm, rows: Encoded) -> F64:
 
 
 def _booster_scores(part: TreePart, matrix: F64) -> F64:
-    """Compute LightGBM's own raw scores."""
+    """Compute LightGBM's own raw scores; those of a random forest it leaves to be averaged."""
     inputs = matrix if part.features is None else matrix[:, list(part.features)]
-    raw = part.booster.predict(inputs, raw_score=True)
-    return np.asarray(raw, dtype=np.float64).reshape(len(matrix), -1)
+    raw = np.asarray(part.booster.predict(inputs, raw_score=True), dtype=np.float64)
+    if "\naverage_output\n" in part.booster.model_to_string(num_iteration=1):
+        raw /= part.booster.current_iteration()
+    return raw.reshape(len(matrix), -1)
 
 
 def _forest_scores(part: ForestPart, matrix: F64) -> F64:
