@@ -14,8 +14,6 @@ class ColumnKind(StrEnum):
     BOOLEAN = "boolean"
     CATEGORY = "category"
     DATETIME = "datetime"
-    ARRAY = "array"
-    """Of numbers."""
 
 
 class ProblemType(StrEnum):
@@ -57,22 +55,3 @@ class Direction(StrEnum):
 
     MAXIMIZE = "maximize"
     MINIMIZE = "minimize"
-
-
-class SamplerName(StrEnum):
-    """Who chooses the hyperparameters once the portfolio has been tried."""
-
-    TPE = "tpe"
-    RANDOM = "random"
-    GRID = "grid"
-    CMAES = "cmaes"
-    GP = "gp"
-
-
-class PrunerName(StrEnum):
-    """Who ends a trial before its last fold."""
-
-    MEDIAN = "median"
-    HYPERBAND = "hyperband"
-    ASHA = "asha"
-    NONE = "none"
