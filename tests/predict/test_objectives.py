@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sqlml import _scoring
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
-from sqlml.predict import _scoring
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
 from sqlml.search.encoder import encode

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
+from sqlml import _scoring
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import EstimatorName, ProblemType
-from sqlml.predict import _scoring
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
 from sqlml.search.features import plain_features
