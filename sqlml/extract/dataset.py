@@ -46,14 +46,17 @@ class Roles:
         return tuple(column for column in roles if column is not None)
 
 
+NO_ROLES = Roles()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """
     The training rows, target included, in the order in which they were read.
 
     `table` has one Arrow column for each of `columns`, for `target` and for each of
-    `roles`, under the column's own name. By kind: NUMERIC is float64 (null and NaN both mean missing),
-    BOOLEAN is bool, CATEGORY is string, DATETIME is int64 in microseconds since
+    `roles`, under the column's own name. By kind: NUMERIC is float64 (null and NaN both mean
+    missing), BOOLEAN is bool, CATEGORY is string, DATETIME is int64 in microseconds since
     2000-01-01 00:00 UTC (infinite dates are null). Rows whose target is null, NaN or
     infinite are already left out and counted in `null_target_count`.
     """
@@ -62,7 +65,7 @@ class Dataset:
     columns: tuple[Column, ...]
     target: Column
     skipped: tuple[SkippedColumn, ...] = ()
-    roles: Roles = Roles()
+    roles: Roles = NO_ROLES
     null_target_count: int = 0
     sampled_from: int | None = None
     """Rows that have a target, where the dataset is a random sample of them."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlml.enums import ColumnKind
-from sqlml.extract.dataset import Column, Roles, SkippedColumn
+from sqlml.extract.dataset import NO_ROLES, Column, Roles, SkippedColumn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Source:
     columns: tuple[Column, ...]
     target: Column
     skipped: tuple[SkippedColumn, ...]
-    roles: Roles = Roles()
+    roles: Roles = NO_ROLES
     max_rows: int | None = None
     seed: int = 0
 
