@@ -12,7 +12,7 @@ MODULE = Path("pg_extension/python")
 setup(
     ext_modules=[
         Extension(
-            "sqlml.predict._scoring",
+            "sqlml._scoring",
             sources=sorted(map(str, [*CORE.glob("*.c"), *MODULE.glob("*.c")])),
             depends=sorted(map(str, [*CORE.glob("*.h"), *MODULE.glob("*.h")])),
             include_dirs=[str(CORE)],

@@ -4,7 +4,7 @@ source := ../..
 extension_version := 0.1.0
 
 core_objects := artifact.o bins.o contributions.o datetime.o dictionary.o evaluator.o features.o \
-	kernel.o linear.o masks.o parts.o reader.o response.o trees.o walk.o
+	kernel.o linear.o masks.o parts.o reader.o response.o text.o trees.o walk.o
 glue_objects := cache.o catalogue.o columns.o convert.o explain.o golden.o known_row.o numeric.o predict.o \
 	refuse.o result.o row.o scorer.o sqlml.o support.o versions.o
 

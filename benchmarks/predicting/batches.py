@@ -12,7 +12,7 @@ import pyarrow as pa
 from benchmarks.predicting.models import Boosted
 from benchmarks.predicting.subject import Subject
 from benchmarks.predicting.table import Rows
-from sqlml.predict import _scoring
+from sqlml import _scoring
 
 LIGHTGBM_ROWS = {"a": 100_000, "an": 100_000, "b": 15_000, "bn": 20_000}
 CORE_ROWS = 100_000

@@ -17,7 +17,7 @@ from benchmarks.predicting.models import Boosted, Linear
 from benchmarks.predicting.server import Session
 from benchmarks.predicting.subject import Subject
 from benchmarks.predicting.table import FLOOR_COLUMN, NUMBERS, Rows, make_dataset
-from sqlml.search.features import encode
+from sqlml.search.encoder import encode
 from sqlml.search.fitted import Feature, FeatureOp
 
 CONNECTIONS = 100

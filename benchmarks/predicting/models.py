@@ -27,7 +27,8 @@ from benchmarks.predicting.table import (
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
-from sqlml.search.features import encode, learn_features
+from sqlml.search.encoder import encode
+from sqlml.search.features import plain_features
 from sqlml.search.fitted import (
     Feature,
     FeatureOp,
@@ -117,7 +118,7 @@ def train_boosters(rows: Rows, label: NDArray[np.int64], cache: Path) -> dict[st
     boosted = {}
     for name, shape in SHAPES.items():
         dataset = make_dataset(rows, shape.types, count)
-        features, _ = learn_features(dataset, make_columns(shape.types))
+        features = plain_features(dataset, make_columns(shape.types))
         booster = _train(shape, features, dataset, label[:count], cache)
         model = make_classifier(shape, features, booster)
         boosted[name] = Boosted(name, shape, booster, features, compile_model(model).data)

@@ -14,7 +14,7 @@ from benchmarks.predicting.models import Boosted
 from benchmarks.predicting.server import Session, read_cpu_s
 from benchmarks.predicting.subject import Subject
 from benchmarks.predicting.table import TYPES_OF_CUSTOMERS, take_first
-from sqlml.search.features import encode
+from sqlml.search.encoder import encode
 
 ROWS = {"a": 100_000, "b": 20_000}
 

@@ -16,18 +16,18 @@ typedef struct Column
 
 static const Py_ssize_t VALUE_SIZES[] = {sizeof(double), 1, 0, sizeof(int64_t)};
 
-/* Whether the texts of a column lie within its bytes */
-static bool
-has_sound_offsets(const Column *column, Py_ssize_t row_count)
+/* Whether texts lie within their bytes; the offsets are int64, one more than rows */
+bool
+has_sound_offsets(const Py_buffer *buffer, Py_ssize_t content_size, Py_ssize_t row_count)
 {
-	const int64_t *offsets = column->offsets.buf;
+	const int64_t *offsets = buffer->buf;
 
-	if (column->offsets.len != (row_count + 1) * (Py_ssize_t) sizeof(int64_t) || offsets[0] < 0)
+	if (buffer->len != (row_count + 1) * (Py_ssize_t) sizeof(int64_t) || offsets[0] < 0)
 		return false;
 	for (Py_ssize_t row = 0; row < row_count; row++)
 		if (offsets[row + 1] < offsets[row] || offsets[row + 1] - offsets[row] > UINT32_MAX)
 			return false;
-	return offsets[row_count] <= column->values.len;
+	return offsets[row_count] <= content_size;
 }
 
 static bool
@@ -52,7 +52,8 @@ fill_column(Column *column, SqlmlKind kind, PyObject *buffers, Py_ssize_t row_co
 		return false;
 	is_sound = column->missing.len == row_count;
 	if (kind == SQLML_CATEGORY)
-		is_sound = is_sound && has_sound_offsets(column, row_count);
+		is_sound = is_sound &&
+			has_sound_offsets(&column->offsets, column->values.len, row_count);
 	else
 		is_sound = is_sound && column->values.len == row_count * VALUE_SIZES[kind];
 	if (!is_sound)

@@ -2,7 +2,7 @@
  * module.c
  *	  The scoring core as a CPython module, in the limited API of 3.11.
  *
- * The wheel has it as sqlml.predict._scoring. The server's PL/Python loads the
+ * The wheel has it as sqlml._scoring. The server's PL/Python loads the
  * same with SQLML_SERVER, which adds what only a backend can do.
  */
 #include "scoring.h"
@@ -74,6 +74,12 @@ static PyMethodDef module_functions[] = {
 		"open(data, name[, evaluator, instructions]) -> Model; the name is for messages, the "
 	"numbers are those of evaluator.h"},
 	{"read_number", module_read_number, METH_O, "read a JSON number as a float"},
+	{"tokenize", module_tokenize, METH_VARARGS,
+		"tokenize(content, offsets, missing, bigrams) -> (bytes of int64, bytes of uint64): where "
+	"each text's terms begin, and the terms' hashes in their order"},
+	{"text_counts", module_text_counts, METH_VARARGS,
+		"text_counts(content, offsets, missing) -> bytes of float64: characters, words, digits "
+	"and capitals of each text, NaN where it is missing"},
 	{NULL, NULL, 0, NULL}
 };
 

@@ -70,6 +70,12 @@ extern int64_t get_class(const ModelObject *self, PyObject *label);
 /* columns.c: many rows */
 extern PyObject *model_raw_scores(PyObject *object, PyObject *arguments);
 extern PyObject *model_contributions(PyObject *object, PyObject *arguments);
+extern bool has_sound_offsets(const Py_buffer *buffer, Py_ssize_t content_size,
+							  Py_ssize_t row_count);
+
+/* texts.c: the tokens of many texts */
+extern PyObject *module_tokenize(PyObject *module, PyObject *arguments);
+extern PyObject *module_text_counts(PyObject *module, PyObject *arguments);
 
 /* json.c: one row as JSON */
 extern bool find_json(PyObject *module, ModuleState *state);

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sqlml import _scoring
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.errors import ArtifactDamaged, ArtifactNotSupported, ContributionsNotSupported
-from sqlml.predict import _scoring
 
 Buffers = tuple[NDArray[np.generic], ...]
 

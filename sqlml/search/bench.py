@@ -12,11 +12,12 @@ from sqlml.enums import EstimatorName
 from sqlml.errors import NoUsableColumn
 from sqlml.extract.dataset import Dataset, SkippedColumn
 from sqlml.search.arrays import F64, I64
+from sqlml.search.encoder import encode
 from sqlml.search.estimators.baseline import Baseline
 from sqlml.search.estimators.estimator import Fit, Fitter, Sample
 from sqlml.search.estimators.lightgbm import LightGBM
 from sqlml.search.estimators.linear import Linear
-from sqlml.search.features import encode, learn_features
+from sqlml.search.features import learn_features
 from sqlml.search.metrics import Metric, find_metric
 from sqlml.search.plan import Plan
 from sqlml.search.scores import predicted
@@ -95,7 +96,9 @@ def make_rows(dataset: Dataset, plan: Plan, target: Target, metric: Metric, rows
     started = time.monotonic()
     whole = rows.size == dataset.row_count
     table = dataset.table if whole else dataset.table.take(rows)
-    features, skipped = learn_features(table, dataset.columns)
+    rng = np.random.default_rng(plan.seed)
+    found = learn_features(table, dataset.columns, _take_target(target, rows), rng)
+    features, skipped = found.features, found.skipped
     if not features:
         raise NoUsableColumn(
             "no column is left to learn from",

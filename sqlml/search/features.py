@@ -1,26 +1,27 @@
 """
 Columns become features.
 
-Owns which features a column gives and how they are computed from Arrow. Does not see
-the target. What NULL, NaN and unseen values mean is written in docs/learning.md.
+Owns which features a column gives, learnt from the rows of a search. `learn_features` is the
+entry; what the features of a row are is `encoder`'s.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import csr_matrix
 
 from sqlml.enums import ColumnKind
 from sqlml.extract.dataset import Column, SkippedColumn
-from sqlml.search.arrays import F64
-from sqlml.search.calendar import date_part
-from sqlml.search.fitted import Feature, FeatureOp
+from sqlml.search.arrays import F64, I64
+from sqlml.search.decisions import Decision, Role
+from sqlml.search.encoder import encode, encode_feature, read_numbers
+from sqlml.search.fitted import Feature, FeatureOp, Vocabulary
+from sqlml.search.target import Target
 
-CODE_OF_NULL = 0
-CODE_OF_OTHER = 1
-FIRST_LEVEL_CODE = 2
 MAX_LEVELS = 255
 RARE_MISSING = 10_000
 """With fewer missing values than one in this many rows a column counts as having none:
@@ -35,39 +36,111 @@ DATE_OPS = (
     FeatureOp.YEARDAY,
     FeatureOp.HOUR,
 )
+ROLES = {
+    ColumnKind.NUMERIC: Role.NUMBER,
+    ColumnKind.BOOLEAN: Role.FLAG,
+    ColumnKind.CATEGORY: Role.CATEGORY,
+    ColumnKind.DATETIME: Role.DATETIME,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """Rows as numbers: the features, and the tf-idf of every text."""
+
+    matrix: F64
+    """Shape (rows, features), column by column in memory."""
+    texts: tuple[csr_matrix, ...] = ()
+    """Shape (rows, V) for each vocabulary."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.matrix)
+
+    def take(self, rows: I64) -> "Encoded":
+        """Take some of the rows."""
+        return Encoded(self.matrix[rows], tuple(text[rows] for text in self.texts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FeatureSet:
+    """
+    The features of a search, and who may read which; all indexes are into `features`.
+
+    `categories` (CODE) and `numbers` are for trees; what is in neither is there for others.
+    `linear` is for linear models: numbers, and of each column the CODE with the most levels;
+    of texts they read the tf-idf instead. `encodings` are the CODE features that are worth
+    target means.
+    """
+
+    features: tuple[Feature, ...]
+    vocabularies: tuple[Vocabulary, ...] = ()
+    categories: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
+    linear: tuple[int, ...] = ()
+    encodings: tuple[int, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def skipped(self) -> tuple[SkippedColumn, ...]:
+        """The columns that gave no feature."""
+        return tuple(
+            SkippedColumn(each.column, each.type_name, each.reason)
+            for each in self.decisions
+            if not each.features
+        )
+
+    def encode(self, table: pa.Table) -> Encoded:
+        """Compute features and texts of every row of a table with the same columns."""
+        return Encoded(encode(self.features, table))
 
 
 def learn_features(
-    table: pa.Table, columns: Sequence[Column]
-) -> tuple[tuple[Feature, ...], tuple[SkippedColumn, ...]]:
-    """Choose the features of every column; name the columns that have none."""
+    table: pa.Table,
+    columns: Sequence[Column],
+    target: Target,
+    rng: np.random.Generator,
+    seconds: float = math.inf,
+) -> FeatureSet:
+    """
+    Choose the features of every column from the rows of a table, whose targets are `target`.
+
+    After `seconds` the columns that are left get their plain features only.
+    """
     features: list[Feature] = []
-    skipped: list[SkippedColumn] = []
+    decisions: list[Decision] = []
     for column in columns:
         values = table.column(column.name)
         found = list(_features_of(column, values))
         features += found
-        if not found:
-            skipped.append(SkippedColumn(column.name, column.type_name, _why_unused(values)))
-    return tuple(features), tuple(skipped)
+        decisions.append(
+            Decision(
+                column=column.name,
+                type_name=column.type_name,
+                kind=column.kind,
+                role=ROLES[column.kind] if found else Role.CONSTANT,
+                features=tuple(f"{column.name}: {feature.op}" for feature in found),
+                reason=f"it is {column.type_name}" if found else _why_unused(values),
+                distinct_count=pc.count_distinct(values).as_py(),
+                null_count=values.null_count,
+            )
+        )
+    codes = tuple(i for i, feature in enumerate(features) if feature.op is FeatureOp.CODE)
+    return FeatureSet(
+        features=tuple(features),
+        categories=codes,
+        numbers=tuple(i for i in range(len(features)) if i not in codes),
+        linear=tuple(range(len(features))),
+        encodings=codes,
+        decisions=tuple(decisions),
+    )
 
 
-def encode(features: Sequence[Feature], table: pa.Table) -> F64:
-    """Compute the features of every row, as a matrix with a column for each feature."""
-    matrix = np.empty((table.num_rows, len(features)), dtype=np.float64, order="F")
-    for index, feature in enumerate(features):
-        matrix[:, index] = encode_feature(feature, table.column(feature.column))
-    return matrix
-
-
-def encode_feature(feature: Feature, values: pa.ChunkedArray) -> F64:
-    """Compute one feature of every row."""
-    if feature.op is FeatureOp.CODE:
-        return _codes(values, feature.levels)
-    numbers = _numbers(values, feature.op)
-    if not math.isnan(feature.fill):
-        numbers = np.where(np.isnan(numbers), feature.fill, numbers)
-    return numbers
+def plain_features(table: pa.Table, columns: Sequence[Column]) -> tuple[Feature, ...]:
+    """Make the features that need nothing but their own column: numbers, codes, parts of dates."""
+    return tuple(
+        feature for column in columns for feature in _features_of(column, table.column(column.name))
+    )
 
 
 def _features_of(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
@@ -86,7 +159,7 @@ def _features_of(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
 
 def _numeric_feature(name: str, op: FeatureOp, values: pa.ChunkedArray) -> Iterator[Feature]:
     """Make a numeric feature with its fill, unless it is constant."""
-    numbers = _numbers(values, op)
+    numbers = read_numbers(values, op)
     present = numbers[~np.isnan(numbers)]
     if present.size == 0:
         return
@@ -106,18 +179,6 @@ def _lower_median(present: F64) -> float:
     return float(np.partition(finite, middle)[middle])
 
 
-def _numbers(values: pa.ChunkedArray, op: FeatureOp) -> F64:
-    """Compute a numeric feature before its fill; NaN is missing."""
-    is_null = values.is_null().to_numpy() if values.null_count else None
-    if op is FeatureOp.VALUE:
-        numbers = pc.cast(values, pa.float64()).to_numpy()
-    else:
-        numbers = date_part(pc.fill_null(values, 0).to_numpy(), op)
-    if is_null is not None:
-        numbers = np.where(is_null, np.nan, numbers)
-    return np.asarray(numbers, dtype=np.float64)
-
-
 def _levels(values: pa.ChunkedArray) -> tuple[str, ...]:
     """Choose the values that get a code: the frequent ones, most frequent first."""
     counted = pc.value_counts(values.drop_null())
@@ -128,15 +189,6 @@ def _levels(values: pa.ChunkedArray) -> tuple[str, ...]:
     frequent = [value for value, count in counts.items() if count > 1]
     by_frequency = sorted(frequent, key=lambda value: (-counts[value], value))
     return tuple(by_frequency[:MAX_LEVELS])
-
-
-def _codes(values: pa.ChunkedArray, levels: tuple[str, ...]) -> F64:
-    """Look up the code of every value."""
-    positions = pc.index_in(values, value_set=pa.array(levels, type=values.type))
-    codes = pc.fill_null(pc.add(positions, FIRST_LEVEL_CODE), CODE_OF_OTHER).to_numpy()
-    if values.null_count:
-        codes = np.where(values.is_null().to_numpy(), CODE_OF_NULL, codes)
-    return np.asarray(codes, dtype=np.float64)
 
 
 def _why_unused(values: pa.ChunkedArray) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlml.enums import EstimatorName
 from sqlml.search.bench import Bench, Rows, make_rows
+from sqlml.search.encoder import encode
 from sqlml.search.estimators.estimator import Fit, Order, OutOfTime
-from sqlml.search.features import encode
 from sqlml.search.fitted import FittedModel, LinearPart
 from sqlml.search.leaderboard import Leaderboard, score_of
 from sqlml.search.trial import Evaluation

@@ -106,7 +106,7 @@ def _examine_extension(binaries: ServerBinaries, *, is_essential: bool) -> Findi
 
 def _examine_scoring_module() -> Finding:
     try:
-        importlib.import_module("sqlml.predict._scoring")
+        importlib.import_module("sqlml._scoring")
     except ImportError as error:
         return Finding(
             "scoring module",

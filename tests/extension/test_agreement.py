@@ -17,7 +17,7 @@ from sqlml.extract.dataset import Column
 from sqlml.extract.reader import ARROW_TYPES
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
-from sqlml.search.features import learn_features
+from sqlml.search.features import plain_features
 from sqlml.search.fitted import FittedModel
 from sqlml.server.install import install
 from tests.extension.conftest import EVALUATORS, Connection, connect, publish, require_evaluator
@@ -156,8 +156,8 @@ def check_model(connection: Connection, evaluator: str, model: FittedModel) -> N
 
 def learn(connection: Connection, problem_type: ProblemType, kind: str) -> FittedModel:
     dataset, columns = read_dataset(connection, "learnt")
-    features, skipped = learn_features(dataset, columns)
-    assert skipped == ()
+    features = plain_features(dataset, columns)
+    assert {feature.column for feature in features} == {column.name for column in columns}
     if kind == "linear":
         return draw_linear(problem_type, features=features, columns=columns)
     model = fit_trees(problem_type, table=dataset, features=features, columns=columns, rounds=30)
@@ -228,7 +228,7 @@ def check_latin(connection: Connection) -> None:
     """Names, levels and labels beyond ASCII are converted both ways."""
     column = Column("größe", "text", ColumnKind.CATEGORY)
     table = pa.table({"größe": ["Köln", "Köln", "Paris", "Paris", None]})
-    features, _ = learn_features(table, (column,))
+    features = plain_features(table, (column,))
     model = draw_linear(ProblemType.MULTICLASS, features=features, columns=(column,))
     data = compile_model(model).data
     publish(connection, "m", data)

@@ -22,7 +22,7 @@ from sqlml.compile.sql_parts import MAX_DEPTH, write_tree
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.predict.reference import ReferencePredictor
-from sqlml.search.features import learn_features
+from sqlml.search.features import plain_features
 from sqlml.search.fitted import Blend, Feature, FeatureOp, FittedModel, Link
 from tests.extension.bare import empty_database
 from tests.extension.conftest import Connection, connect, publish
@@ -259,7 +259,7 @@ def test_names_and_levels_that_need_quoting(connection):
     levels = ("it's", 'say "hi"', "back\\slash", "new\nline", "tab\t", "100 %", "{}", "é", "🐘", "")
     column = Column("a \"b' \\c", "text", ColumnKind.CATEGORY)
     table = make_table([{column.name: level} for level in levels * 2], (column,))
-    features, _ = learn_features(table, (column,))
+    features = plain_features(table, (column,))
     model = replace(
         draw_linear(ProblemType.MULTICLASS, features=features, columns=(column,)),
         classes=("it's", "\\", 'a"b\n'),

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.extract.reader import ARROW_TYPES
-from sqlml.search.features import encode, learn_features
+from sqlml.search.encoder import encode
+from sqlml.search.features import plain_features
 from sqlml.search.fitted import (
     CodeTerm,
     Feature,
@@ -138,7 +139,7 @@ def fit_trees(
     """Train a small booster on every column of a table; by default one of its own."""
     if table is None:
         table = make_table(training_rows(400, seed))
-        features, _ = learn_features(table, columns)
+        features = plain_features(table, columns)
     matrix = encode(features, table)
     rng = np.random.default_rng(seed)
     target = rng.normal(size=len(matrix)) + np.clip(np.nan_to_num(matrix), -5, 5).sum(axis=1)
@@ -178,7 +179,7 @@ def draw_linear(
 ) -> FittedModel:
     """Make a linear model of random weights with a term for every feature."""
     if not features:
-        features, _ = learn_features(make_table(training_rows(400, seed)), columns)
+        features = plain_features(make_table(training_rows(400, seed)), columns)
     outputs = get_output_count(problem_type)
     rng = np.random.default_rng(seed)
     terms = tuple(

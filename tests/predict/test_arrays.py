@@ -7,9 +7,9 @@ import struct
 import pytest
 from hypothesis import given, settings
 
+from sqlml import _scoring
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
-from sqlml.predict import _scoring
 from sqlml.predict.reference import ReferencePredictor
 from tests.predict.models import INT64, draw_linear, fit_trees, hostile_rows
 

@@ -20,7 +20,7 @@ from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.errors import ContributionsNotSupported
 from sqlml.extract.dataset import Column
 from sqlml.predict.scorer import Scorer
-from sqlml.search.features import encode
+from sqlml.search.encoder import encode
 from sqlml.search.fitted import (
     Blend,
     CodeTerm,

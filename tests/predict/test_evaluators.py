@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sqlml import _scoring
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
-from sqlml.predict import _scoring
 from sqlml.predict.scorer import Scorer
 from sqlml.search.fitted import Feature, FeatureOp, FittedModel, TreePart
 from tests.predict.models import make_model, make_table, score_with_lightgbm

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sqlml import _scoring
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
-from sqlml.predict import _scoring
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.search.fitted import (
     CodeTerm,

@@ -10,9 +10,10 @@ import pytest
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
 from sqlml.predict.scorer import Scorer
+from sqlml.search.encoder import encode
 from sqlml.search.estimators.estimator import Order, Sample
 from sqlml.search.estimators.linear import Linear
-from sqlml.search.features import encode, learn_features
+from sqlml.search.features import plain_features
 from sqlml.search.fitted import LinearPart
 from tests.predict.models import (
     COLUMNS,
@@ -31,7 +32,7 @@ TOLERANCE = 1e-12
 @pytest.mark.parametrize("segments", [1, 4])
 def test_linear_scores_are_those_of_scikit_learn(problem_type, segments):
     table = make_table(training_rows(300, 3))
-    features, _ = learn_features(table, COLUMNS)
+    features = plain_features(table, COLUMNS)
     matrix = encode(features, table)
     classes = len(make_classes(problem_type))
     target = np.nan_to_num(matrix[:, 1]) + np.random.default_rng(0).normal(size=300)

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sqlml import _scoring
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
-from sqlml.predict import _scoring
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
-from sqlml.search.features import encode
+from sqlml.search.encoder import encode
 from sqlml.search.fitted import FittedModel, Link
 from tests.predict.models import (
     Row,

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
+from sqlml import _scoring
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import EstimatorName, ProblemType
-from sqlml.predict import _scoring
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
-from sqlml.search.features import learn_features
+from sqlml.search.features import plain_features
 from sqlml.search.fitted import LINKS, Blend, FittedModel, LinearPart, Link, TreePart
 from tests.predict.forests import Shape, draw_booster
 from tests.predict.models import (
@@ -34,7 +34,7 @@ from tests.predict.models import (
 )
 from tests.predict.test_json import as_json
 
-FEATURES, _ = learn_features(make_table(training_rows(400, 0)), COLUMNS)
+FEATURES = plain_features(make_table(training_rows(400, 0)), COLUMNS)
 OBJECTIVES = {
     ProblemType.BINARY: "binary sigmoid:1",
     ProblemType.MULTICLASS: "multiclass num_class:3",

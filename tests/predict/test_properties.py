@@ -16,7 +16,7 @@ from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
-from sqlml.search.features import encode
+from sqlml.search.encoder import encode
 from sqlml.search.fitted import CodeTerm, FittedModel, LinearPart, NumericTerm
 from tests.predict.models import draw_linear, fit_trees
 from tests.predict.random_models import (

@@ -14,7 +14,7 @@ from sqlml.search.estimators.estimator import Order, OutOfTime, Sample
 from sqlml.search.estimators.lightgbm import BASE, LightGBM
 from sqlml.search.estimators.linear import PORTFOLIO, Linear
 from sqlml.search.estimators.unit import make_unit
-from sqlml.search.features import encode, learn_features
+from sqlml.search.features import learn_features
 from sqlml.search.metrics import METRICS
 from sqlml.search.scores import predicted
 from sqlml.search.target import read_target
@@ -27,13 +27,13 @@ SETTINGS = {**BASE, "learning_rate": 0.1}
 def sample_of(dataset):
     """Encode all rows of a dataset."""
     target = read_target(dataset, None)
-    features, _ = learn_features(dataset.table, dataset.columns)
+    found = learn_features(dataset.table, dataset.columns, target, np.random.default_rng(0))
     return Sample(
         problem_type=target.problem_type,
         output_count=target.output_count,
         class_count=len(target.classes),
-        features=features,
-        matrix=encode(features, dataset.table),
+        features=found.features,
+        matrix=found.encode(dataset.table).matrix,
         target=target.values,
         metric="rmse",
         seed=0,

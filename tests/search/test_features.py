@@ -8,8 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sqlml.search.features import MAX_LEVELS, encode, learn_features
+from sqlml.enums import ProblemType
+from sqlml.search.encoder import encode
+from sqlml.search.features import MAX_LEVELS, learn_features
 from sqlml.search.fitted import Feature, FeatureOp
+from sqlml.search.target import Target
 from tests.search.tables import dataset_of
 
 NAN = float("nan")
@@ -18,8 +21,10 @@ NAN = float("nan")
 def learn(**columns):
     """Learn the features of some columns; the target is not among them."""
     row_count = len(next(iter(columns.values())))
-    dataset = dataset_of("y", y=[1.0] * row_count, **columns)
-    return learn_features(dataset.table, dataset.columns)
+    dataset = dataset_of("y", y=[float(row % 3) for row in range(row_count)], **columns)
+    target = Target(problem_type=ProblemType.REGRESSION, classes=(), values=np.zeros(row_count))
+    found = learn_features(dataset.table, dataset.columns, target, np.random.default_rng(0))
+    return found.features, found.skipped
 
 
 def only_feature(**columns):

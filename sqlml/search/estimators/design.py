@@ -12,8 +12,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from sqlml.search.arrays import F64
+from sqlml.search.encoder import FIRST_LEVEL_CODE
 from sqlml.search.estimators.estimator import Sample
-from sqlml.search.features import FIRST_LEVEL_CODE
 from sqlml.search.fitted import CodeTerm, FeatureOp, NumericTerm
 
 TAIL_SHARE = 0.005

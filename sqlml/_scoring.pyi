@@ -41,3 +41,15 @@ class Binding:
 
 def open(data: bytes, name: str, evaluator: int = 0, instructions: int = 0, /) -> Model: ...
 def read_number(text: str, /) -> float: ...
+def tokenize(
+    content: object, offsets: object, missing: object, bigrams: bool, /
+) -> tuple[bytes, bytes]:
+    """
+    The terms of texts: where each text's begin (int64), and their hashes (uint64).
+
+    Texts come as Arrow has them: `content` all bytes of UTF-8, `offsets` int64, one more than
+    rows, `missing` a byte a row. In order and with repeats; a bigram follows its second token.
+    """
+
+def text_counts(content: object, offsets: object, missing: object, /) -> bytes:
+    """Characters, words, digits, capitals: float64 (rows, 4); NaN where a text is missing."""
