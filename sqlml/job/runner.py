@@ -135,12 +135,13 @@ def find_source(connection: psycopg.Connection, job: Job) -> Source:
             detail=f'It was sqlml_training.job_{job.job_id}() and belonged to "{job.owner}".',
             hint="Create the model again.",
         )
-    columns, target, skipped = parse_columns(job.columns, job.target)
+    columns, target, skipped, roles = parse_columns(job.columns, job.target)
     return Source(
         function=row[0],
         columns=columns,
         target=target,
         skipped=skipped,
+        roles=roles,
         max_rows=_get_int(job.options, "max_rows"),
         seed=int(job.options["seed"]),
     )
