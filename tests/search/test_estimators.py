@@ -161,7 +161,7 @@ def test_linear_learns_a_curve():
     errors = {}
     for segments in (1, 8):
         fit = Linear(sample).fit({"l2": 0.01, "segments": segments}, order())
-        errors[segments] = METRICS["rmse"].function(sample.target, fit.raw(sample.matrix)[:, 0])
+        errors[segments] = METRICS["rmse"].score(sample.target, fit.raw(sample.matrix)[:, 0])
     assert errors[8] < 0.1 * errors[1]
 
 
@@ -171,7 +171,7 @@ def test_one_huge_input_does_not_spoil_the_others(row):
     with_huge = np.append(inputs, row)
     sample = sample_of(dataset_of("y", y=np.append(inputs, 0.0), x=with_huge))
     fit = Linear(sample).fit(PORTFOLIO[0], order())
-    assert METRICS["r2"].function(inputs, fit.raw(sample.matrix)[:500, 0]) > 0.95
+    assert METRICS["r2"].score(inputs, fit.raw(sample.matrix)[:500, 0]) > 0.95
 
 
 def test_fixed_number_of_trees_is_exact_or_refused():
