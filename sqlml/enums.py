@@ -30,6 +30,7 @@ class EstimatorName(StrEnum):
     BASELINE = "baseline"
     LINEAR = "linear"
     LIGHTGBM = "lightgbm"
+    EXTRA_TREES = "extra_trees"
 
 
 class TrialState(StrEnum):

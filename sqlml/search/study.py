@@ -15,7 +15,7 @@ from sqlml.errors import OptionNotUsable
 from sqlml.extract.dataset import Dataset
 from sqlml.search.bench import Bench, make_bench
 from sqlml.search.estimators.estimator import Choice, Order
-from sqlml.search.estimators.lightgbm import LightGBM
+from sqlml.search.estimators.lightgbm import LightGBMFitter
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
 from sqlml.search.plan import Plan
 from sqlml.search.refit import refit_winner
@@ -108,7 +108,7 @@ class Study:
         if not estimators:
             return
         rate = self._probe() if EstimatorName.LIGHTGBM in estimators else USUAL_RATE
-        sampler = Sampler(plan, estimators, self._bench.metric.direction, rate)
+        sampler = Sampler(plan, estimators, self._bench.searched.sample.task, rate)
         late = 0
         while len(self.evaluations) <= (plan.trials or MAX_TRIALS) and self._has_time():
             trial, choice = sampler.ask()
@@ -178,8 +178,8 @@ class Study:
     def _measure_round(self, until: float) -> float:
         """Measure the seconds of a round of boosting on the first fold."""
         fitter = self._bench.searched.fitter(EstimatorName.LIGHTGBM)
-        if not isinstance(fitter, LightGBM):
-            raise TypeError("the fitter of lightgbm is not LightGBM")
+        if not isinstance(fitter, LightGBMFitter):
+            raise TypeError("the fitter of lightgbm is not LightGBM's")
         return fitter.probe(PROBE_ROUNDS, Order(until=until, train=self._folds[0].train))
 
     def _needs_all_folds(self) -> bool:
@@ -214,9 +214,9 @@ class Study:
 def _summary(bench: Bench) -> str:
     """Say what is going to be searched."""
     sample = bench.searched.sample
-    column_count = len({feature.column for feature in sample.features})
+    column_count = len({feature.column for feature in sample.features.features})
     return (
-        f"{sample.problem_type} problem, metric {bench.metric.name}, "
+        f"{sample.task.problem_type} problem, metric {bench.metric.name}, "
         f"{len(bench.searched.sample.target)} rows to search on, {bench.held.size} held out, "
-        f"{len(sample.features)} features of {column_count} columns"
+        f"{sample.task.feature_count} features of {column_count} columns"
     )

@@ -103,7 +103,7 @@ def _cross_validate(
         slot = (until - now) / (len(folds) - index)
         order = Order(until=now + slot, train=fold.train, valid=fold.valid)
         fit = fitter.fit(choice.hyperparameters, order)
-        run.scores.append(bench.score(fit, sample.matrix[fold.valid], sample.target[fold.valid]))
+        run.scores.append(bench.score(fit, sample.rows.take(fold.valid), sample.target[fold.valid]))
         run.first = run.first or fit
         if fit.rounds is not None:
             run.rounds.append(fit.rounds)

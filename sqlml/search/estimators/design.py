@@ -97,7 +97,7 @@ def make_design(sample: Sample, segments: int) -> Design:
     """Choose the columns from the sample's rows."""
     ramps: list[Ramp] = []
     codes: list[Codes] = []
-    for index, feature in enumerate(sample.features):
+    for index, feature in enumerate(sample.features.features):
         if feature.op is FeatureOp.CODE:
             codes.append(Codes(index, FIRST_LEVEL_CODE + len(feature.levels)))
         else:

@@ -7,23 +7,26 @@ rounds. Features are named f0, f1, …; categories are codes of our own.
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import lightgbm as lgb
 import numpy as np
-import optuna
 
 from sqlml.enums import EstimatorName, ProblemType
-from sqlml.search.arrays import F64, I64
-from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample
+from sqlml.search.arrays import I64
+from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample, Task, default_link
 from sqlml.search.estimators.unit import Unit, make_unit
 from sqlml.search.fitted import FeatureOp, TreePart
 from sqlml.search.leaderboard import Hyperparameters
+from sqlml.search.space import Choices, Dimension, Range
 
 MAX_ROUNDS = 5000
 PATIENCE = 3.0
 """Rounds without progress before the end, times the learning rate."""
 MIN_PATIENCE = 10
+USUAL_ROUNDS_TIMES_RATE = 15.0
+SECONDS_PER_VALUE = 1e-8
+"""Of a feature of a row, a round."""
 
 OBJECTIVES = {
     ProblemType.BINARY: "binary",
@@ -50,54 +53,73 @@ BASE: Hyperparameters = {
 }
 
 
-def portfolio(rate: float) -> Iterator[Hyperparameters]:
-    """Make the settings to try first, in an order that covers the space."""
-    changes: tuple[Hyperparameters, ...] = (
-        {},
-        {"extra_trees": True, "num_leaves": 39, "min_data_in_leaf": 3, "feature_fraction": 0.46},
-        {"num_leaves": 6, "lambda_l2": 10.0, "learning_rate": 1.5, "min_data_per_group": 20},
-        {"num_leaves": 128, "learning_rate": 0.7, "feature_fraction": 0.6},
-        {"num_leaves": 84, "min_data_in_leaf": 3, "feature_fraction": 0.53},
-        {"num_leaves": 60, "min_data_in_leaf": 60, "lambda_l2": 20.0, "cat_smooth": 60.0},
-        {"num_leaves": 53, "min_data_in_leaf": 14, "feature_fraction": 0.7},
-        {"extra_trees": True, "num_leaves": 16, "min_data_in_leaf": 10, "feature_fraction": 0.6},
-    )
-    for change in changes:
-        yield {**BASE, **change, "learning_rate": rate * change.get("learning_rate", 1.0)}
-
-
-def suggest(trial: optuna.Trial) -> Hyperparameters:
-    """Draw hyperparameters from the space."""
-    return {
-        "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.3, log=True),
-        "num_leaves": trial.suggest_int("num_leaves", 4, 255, log=True),
-        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 1, 200, log=True),
-        "feature_fraction": trial.suggest_float("feature_fraction", 0.3, 1.0),
-        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.5, 1.0),
-        "lambda_l2": trial.suggest_float("lambda_l2", 1e-3, 100.0, log=True),
-        "cat_smooth": trial.suggest_float("cat_smooth", 1.0, 100.0, log=True),
-        "min_data_per_group": trial.suggest_int("min_data_per_group", 5, 200, log=True),
-        "extra_trees": trial.suggest_categorical("extra_trees", (False, True)),
-    }
+CHANGES: tuple[Hyperparameters, ...] = (
+    {},
+    {"extra_trees": True, "num_leaves": 39, "min_data_in_leaf": 3, "feature_fraction": 0.46},
+    {"num_leaves": 6, "lambda_l2": 10.0, "learning_rate": 1.5, "min_data_per_group": 20},
+    {"num_leaves": 128, "learning_rate": 0.7, "feature_fraction": 0.6},
+    {"num_leaves": 84, "min_data_in_leaf": 3, "feature_fraction": 0.53},
+    {"num_leaves": 60, "min_data_in_leaf": 60, "lambda_l2": 20.0, "cat_smooth": 60.0},
+    {"num_leaves": 53, "min_data_in_leaf": 14, "feature_fraction": 0.7},
+    {"extra_trees": True, "num_leaves": 16, "min_data_in_leaf": 10, "feature_fraction": 0.6},
+)
+"""What each setting to try first changes of `BASE`; the learning rate is relative."""
 
 
 class LightGBM:
+    """Gradient boosted trees."""
+
+    name = EstimatorName.LIGHTGBM
+
+    def space(self, task: Task) -> Mapping[str, Dimension]:
+        """Get the hyperparameters that trials choose."""
+        return {
+            "learning_rate": Range(low=0.01, high=0.3, is_log=True),
+            "num_leaves": Range(low=4, high=255, is_log=True, is_integer=True),
+            "min_data_in_leaf": Range(low=1, high=200, is_log=True, is_integer=True),
+            "feature_fraction": Range(low=0.3, high=1.0),
+            "bagging_fraction": Range(low=0.5, high=1.0),
+            "lambda_l2": Range(low=1e-3, high=100.0, is_log=True),
+            "cat_smooth": Range(low=1.0, high=100.0, is_log=True),
+            "min_data_per_group": Range(low=5, high=200, is_log=True, is_integer=True),
+            "extra_trees": Choices((False, True)),
+        }
+
+    def portfolio(self, task: Task, rate: float) -> tuple[Hyperparameters, ...]:
+        """Make the settings to try first."""
+        return tuple(
+            {**BASE, **change, "learning_rate": rate * float(change.get("learning_rate", 1.0))}
+            for change in CHANGES
+        )
+
+    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
+        """Estimate the seconds of a fit."""
+        rounds = USUAL_ROUNDS_TIMES_RATE / float(hyperparameters["learning_rate"])
+        values = task.row_count * task.feature_count * task.output_count
+        return rounds * values * SECONDS_PER_VALUE
+
+    def fitter(self, sample: Sample) -> "LightGBMFitter":
+        """Bind it to a sample."""
+        return LightGBMFitter(sample)
+
+
+class LightGBMFitter:
     """Boosters of one sample; the features are put into bins once."""
 
     def __init__(self, sample: Sample):
         self._sample = sample
         self._unit = None
         label = sample.target
-        if sample.problem_type is ProblemType.REGRESSION:
+        if sample.task.problem_type is ProblemType.REGRESSION:
             self._unit = make_unit(label)
             label = self._unit.learnt(label)
         self._binned = lgb.Dataset(
             sample.matrix,
             label,
-            feature_name=[f"f{index}" for index in range(len(sample.features))],
+            feature_name=[f"f{index}" for index in range(len(sample.features.features))],
             categorical_feature=[
                 index
-                for index, feature in enumerate(sample.features)
+                for index, feature in enumerate(sample.features.features)
                 if feature.op is FeatureOp.CODE
             ],
             params=self._common(),
@@ -135,8 +157,8 @@ class LightGBM:
             text = _with_leaves_restored(text, self._unit)
         final = lgb.Booster(model_str=text)
         return Fit(
-            part=TreePart(estimator=EstimatorName.LIGHTGBM, booster=final),
-            raw=lambda matrix: _raw(final, matrix, self._sample),
+            parts=(TreePart(estimator=EstimatorName.LIGHTGBM, booster=final),),
+            link=default_link(self._sample.task),
             rounds=rounds,
             is_cut=is_cut,
         )
@@ -157,16 +179,18 @@ class LightGBM:
         """Make a booster without trees."""
         sample = self._sample
         own = {key: value for key, value in hyperparameters.items() if key != "num_trees"}
-        metric = STOP_METRICS_BY_METRIC.get(sample.metric, STOP_METRICS[sample.problem_type])
+        metric = STOP_METRICS_BY_METRIC.get(
+            sample.task.metric.name, STOP_METRICS[sample.task.problem_type]
+        )
         params = {
             **self._common(),
             **own,
-            "bagging_freq": 1 if hyperparameters["bagging_fraction"] < 1 else 0,
-            "objective": OBJECTIVES[sample.problem_type],
+            "bagging_freq": 1 if float(hyperparameters["bagging_fraction"]) < 1 else 0,
+            "objective": OBJECTIVES[sample.task.problem_type],
             "metric": metric,
         }
-        if sample.problem_type is ProblemType.MULTICLASS:
-            params["num_class"] = sample.class_count
+        if sample.task.problem_type is ProblemType.MULTICLASS:
+            params["num_class"] = sample.task.class_count
         return lgb.Booster(params, train)
 
     def _common(self) -> dict[str, object]:
@@ -206,12 +230,6 @@ def _boost_until_best(booster: lgb.Booster, patience: int, order: Order) -> tupl
         if order.left_s < time.monotonic() - started:
             return best_round, True
     return best_round, False
-
-
-def _raw(booster: lgb.Booster, matrix: F64, sample: Sample) -> F64:
-    """Compute LightGBM's own raw scores."""
-    raw = booster.predict(matrix, raw_score=True, num_threads=sample.threads)
-    return np.asarray(raw, dtype=np.float64).reshape(len(matrix), -1)
 
 
 def _with_leaves_restored(text: str, unit: Unit) -> str:

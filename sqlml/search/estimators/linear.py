@@ -4,9 +4,9 @@ Linear models: ridge for numbers, logistic regression for classes.
 
 import time
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
-import optuna
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -15,10 +15,19 @@ from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.estimators.baseline import class_shares
 from sqlml.search.estimators.design import Design, make_design
-from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample
+from sqlml.search.estimators.estimator import (
+    Fit,
+    Fitter,
+    Order,
+    OutOfTime,
+    Sample,
+    Task,
+    default_link,
+)
 from sqlml.search.estimators.unit import make_unit
 from sqlml.search.fitted import LinearPart
 from sqlml.search.leaderboard import Hyperparameters
+from sqlml.search.space import Dimension, Range
 
 MAX_CELLS = 5_000_000
 """Design values in one fit; of larger tables it takes a random part of the rows."""
@@ -30,22 +39,41 @@ ROUNDS_PER_STEP = 25
 MAX_STEPS = 8
 DENSE_SOLVER_COLUMNS = 400
 
-PORTFOLIO: tuple[Hyperparameters, ...] = (
+SETTINGS: tuple[Hyperparameters, ...] = (
     {"l2": 1.0, "segments": 1},
     {"l2": 3.0, "segments": 8},
     {"l2": 30.0, "segments": 1},
 )
 
 
-def suggest(trial: optuna.Trial) -> Hyperparameters:
-    """Draw hyperparameters from the space."""
-    return {
-        "l2": trial.suggest_float("linear_l2", 1e-2, 1e3, log=True),
-        "segments": trial.suggest_int("linear_segments", 1, 16),
-    }
-
-
 class Linear:
+    """Ridge, logistic and multinomial regression."""
+
+    name = EstimatorName.LINEAR
+
+    def space(self, task: Task) -> Mapping[str, Dimension]:
+        """Get the hyperparameters that trials choose."""
+        return {
+            "l2": Range(low=1e-2, high=1e3, is_log=True),
+            "segments": Range(low=1, high=16, is_integer=True),
+        }
+
+    def portfolio(self, task: Task, rate: float) -> tuple[Hyperparameters, ...]:
+        """Make the settings to try first."""
+        return SETTINGS
+
+    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
+        """Estimate the seconds of a fit."""
+        segments = int(hyperparameters["segments"])
+        cells = task.row_count * task.feature_count * segments * task.output_count
+        return min(cells, MAX_CELLS) / CELLS_PER_SECOND
+
+    def fitter(self, sample: Sample) -> Fitter:
+        """Bind it to a sample."""
+        return LinearFitter(sample)
+
+
+class LinearFitter:
     """Linear models of one sample."""
 
     def __init__(self, sample: Sample):
@@ -59,7 +87,7 @@ class Linear:
         design = self._design(segments)
         rows = self._affordable_rows(design, order)
         inputs, target = self._inputs(segments, rows), self._sample.target[rows]
-        if self._sample.problem_type is ProblemType.REGRESSION:
+        if self._sample.task.problem_type is ProblemType.REGRESSION:
             return self._fit_ridge(design, inputs, target, l2)
         return self._fit_logistic(design, inputs, target, l2, order)
 
@@ -83,7 +111,7 @@ class Linear:
         rows = np.arange(len(self._sample.target)) if order.train is None else order.train
         affordable = max(FREE_CELLS, CELLS_PER_SECOND * order.left_s) if order.left_s > 0 else 0
         cells = min(MAX_CELLS, affordable)
-        limit = int(cells / max(design.width, 1) / self._sample.output_count)
+        limit = int(cells / max(design.width, 1) / self._sample.task.output_count)
         if rows.size <= limit:
             return rows
         if limit < MIN_ROWS:
@@ -103,18 +131,15 @@ class Linear:
             intercepts=unit.restored(np.atleast_1d(ridge.intercept_)),
             terms=design.terms(weights),
         )
-        return Fit(
-            part=part,
-            raw=lambda encoded: unit.restored(ridge.predict(design.matrix(encoded))).reshape(-1, 1),
-        )
+        return Fit(parts=(part,), link=default_link(self._sample.task))
 
     def _fit_logistic(
         self, design: Design, inputs: F64 | csr_matrix, target: F64, l2: float, order: Order
     ) -> Fit:
         """Fit a classification; classes without rows get the intercept of half a row."""
         present = np.unique(target).astype(np.int64)
-        coefficients = np.zeros((design_columns(design), self._sample.class_count))
-        intercepts = np.log(class_shares(target, self._sample.class_count))
+        coefficients = np.zeros((design_columns(design), self._sample.task.class_count))
+        intercepts = np.log(class_shares(target, self._sample.task.class_count))
         if present.size > 1:
             fitted = _logistic(inputs, target, l2, order.until)
             weights, levels = fitted.coef_, fitted.intercept_
@@ -125,7 +150,7 @@ class Linear:
             coefficients[:, present] = weights.T
             intercepts += levels.max() - intercepts[present].max()
             intercepts[present] = levels
-        if self._sample.problem_type is ProblemType.BINARY:
+        if self._sample.task.problem_type is ProblemType.BINARY:
             coefficients = coefficients[:, 1:] - coefficients[:, :1]
             intercepts = intercepts[1:] - intercepts[:1]
         part = LinearPart(
@@ -133,10 +158,7 @@ class Linear:
             intercepts=intercepts,
             terms=design.terms(coefficients),
         )
-        return Fit(
-            part=part,
-            raw=lambda encoded: design.matrix(encoded) @ coefficients + intercepts,
-        )
+        return Fit(parts=(part,), link=default_link(self._sample.task))
 
 
 def design_columns(design: Design) -> int:
