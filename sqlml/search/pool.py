@@ -36,6 +36,8 @@ class Reply:
     task: int
     answer: Message | None = None
     error: str | None = None
+    is_out_of_time: bool = False
+    """Whether there was no time for it."""
     is_lost: bool = False
     """Whether the process died or was killed, rather than tell the error itself."""
 
@@ -175,7 +177,12 @@ class Pool:
                 process.is_ready = True
                 continue
             task, process.task = process.task, None
-            yield Reply(task=task, answer=message.get("answer"), error=message.get("error"))
+            yield Reply(
+                task=task,
+                answer=message.get("answer"),
+                error=message.get("error"),
+                is_out_of_time=message.get("is_out_of_time", False),
+            )
 
     def _bury(self, process: Process) -> Iterator[Reply]:
         """Replace a process that has ended by itself."""
