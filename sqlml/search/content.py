@@ -35,6 +35,8 @@ def mix(values: U64) -> U64:
 
 def _hash_values(column: pa.ChunkedArray) -> U64:
     """Hash each value of a column."""
+    if pa.types.is_list(column.type):
+        return _hash_lists(column)
     if pa.types.is_floating(column.type):
         numbers = pc.cast(column, pa.float64()).to_numpy().astype(np.float64)
         # Adding 0 makes the negative zero the other one.
@@ -47,6 +49,20 @@ def _hash_values(column: pa.ChunkedArray) -> U64:
     codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
     values = [_hash_text(str(value)) for value in encoded.dictionary.to_pylist()]
     return np.asarray(np.array([*values, _MISSING], dtype=np.uint64)[codes])
+
+
+def _hash_lists(column: pa.ChunkedArray) -> U64:
+    """Hash lists of values: the sum of the elements' hashes, each mixed with its place."""
+    elements = pc.list_flatten(column)
+    sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+    ends = np.cumsum(sizes)
+    places = np.arange(len(elements)) - np.repeat(ends - sizes, sizes)
+    hashes = mix(_hash_values(elements) + mix(places.astype(np.uint64)))
+    # Sums of unsigned integers go round, and so do their differences.
+    sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(hashes, dtype=np.uint64)])
+    result = mix(sums[ends] - sums[ends - sizes] + sizes.astype(np.uint64))
+    result[column.is_null().to_numpy()] = _MISSING
+    return result
 
 
 def _hash_text(text: str) -> np.uint64:

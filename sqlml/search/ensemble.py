@@ -8,10 +8,10 @@ shape (rows, classes), or numbers, shape (rows,).
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
+from sqlml.search.additions import make_additions
 from sqlml.search.arrays import F64, I64
 from sqlml.search.metrics import Metric
 
@@ -22,18 +22,6 @@ MAX_ROWS = 20_000
 CROSS_FIT_FOLDS = 5
 SAME_SCORE = 1e-9
 """Scores that differ by less than this share of themselves are equal."""
-
-
-class Additions(Protocol):
-    """The running sum of a selection, which scores what one more candidate would make."""
-
-    def add(self, index: int) -> None:
-        """Add a candidate."""
-        ...
-
-    def scores(self) -> F64:
-        """Score the average with each of the candidates added; larger is better."""
-        ...
 
 
 def select_weights(
@@ -56,7 +44,7 @@ def select_weights(
     if costs.min() > limit:
         chosen[np.argmin(costs)] = 1
         return chosen.astype(np.float64)
-    additions = _make_additions(candidates, truth, weight, metric)
+    additions = make_additions(candidates, truth, weight, metric)
     best_score, best = -np.inf, chosen
     for _ in range(MAX_STEPS):
         spent = costs[chosen > 0].sum()
@@ -118,38 +106,6 @@ def deal(truth: F64) -> I64:
     folds = np.empty(truth.size, dtype=np.int64)
     folds[order] = np.arange(truth.size) % CROSS_FIT_FOLDS
     return folds
-
-
-class _AnyAdditions:
-    """Additions scored by the metric itself."""
-
-    def __init__(self, candidates: F64, truth: F64, weight: F64 | None, metric: Metric):
-        self._candidates = candidates
-        self._truth, self._weight, self._metric = truth, weight, metric
-        self._sum = np.zeros_like(candidates[0])
-        self._count = 0
-
-    def add(self, index: int) -> None:
-        """Add a candidate."""
-        self._sum += self._candidates[index]
-        self._count += 1
-
-    def scores(self) -> F64:
-        """Score the average with each of the candidates added; larger is better."""
-        metric, count = self._metric, self._count + 1
-        return np.array(
-            [
-                metric.sign * metric.score(self._truth, (self._sum + each) / count, self._weight)
-                for each in self._candidates
-            ]
-        )
-
-
-def _make_additions(
-    candidates: Sequence[F64], truth: F64, weight: F64 | None, metric: Metric
-) -> Additions:
-    """Choose the fastest way to score additions."""
-    return _AnyAdditions(np.stack(candidates), truth, weight, metric)
 
 
 def _best_addition(scores: F64, costs: F64, can_pay: np.ndarray) -> tuple[int, float]:

@@ -161,7 +161,7 @@ def _one_against_rest(
 
 def _ranked_weights(positive: NDArray[np.bool_], scores: F64, weight: F64) -> tuple[F64, F64]:
     """Sum the weights of positives and of negatives over equal scores, the highest first."""
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(scores)[::-1]
     sorted_scores = scores[order]
     last = np.append(np.flatnonzero(sorted_scores[1:] != sorted_scores[:-1]), scores.size - 1)
     of_positive = np.cumsum(np.where(positive, weight, 0.0)[order])[last]
