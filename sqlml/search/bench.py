@@ -140,9 +140,7 @@ def _make_sample(
     return sample, time.monotonic() - started
 
 
-def _part(
-    dataset: Dataset, plan: Plan, target: Target, used: I64, ties: Ties
-) -> tuple[I64, I64]:
+def _part(dataset: Dataset, plan: Plan, target: Target, used: I64, ties: Ties) -> tuple[I64, I64]:
     """Part the used rows into those to search on and those to hold out."""
     group = dataset.roles.group_by
     # Rows of a group share their fate, so that the group is all the content that counts.

@@ -86,7 +86,9 @@ class Folder:
         """Read the folds."""
         count = json.loads((self.path / SAMPLE).read_text())["fold_count"]
         return tuple(
-            Fold(np.load(self.path / f"train_{index}.npy"), np.load(self.path / f"valid_{index}.npy"))
+            Fold(
+                np.load(self.path / f"train_{index}.npy"), np.load(self.path / f"valid_{index}.npy")
+            )
             for index in range(count)
         )
 

@@ -43,13 +43,13 @@ class Desk:
         started = time.monotonic()
         if order.estimator not in self._fitters:
             self._fitters[order.estimator] = ESTIMATORS[order.estimator].fitter(self._sample)
-        has_valid = order.fold is not None and not order.is_probe
+        valid = None if order.fold is None else self._folds[order.fold].valid
         fit = self._fitters[order.estimator].fit(
             order.hyperparameters,
             Order(
                 until=order.until,
                 train=self._train(order),
-                valid=self._folds[order.fold].valid if has_valid else None,
+                valid=None if order.is_probe else valid,
                 rounds=order.rounds,
             ),
         )

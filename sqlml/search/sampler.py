@@ -208,7 +208,7 @@ def _points(dimension: Dimension) -> list[str | int | float | bool]:
         return list(dimension.values)
     space = np.geomspace if dimension.is_log else np.linspace
     points = space(dimension.low, dimension.high, GRID_STEPS).tolist()
-    return list(dict.fromkeys(nearest(dimension, point) for point in points))
+    return list(dict.fromkeys(nearest(dimension, float(point)) for point in points))
 
 
 def _first_choices(

@@ -9,20 +9,18 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sqlml.enums import EstimatorName, TrialState
 from sqlml.errors import OptionNotUsable
 from sqlml.extract.dataset import Dataset
-from sqlml.search.assemble import Assembler, refit_time_s
+from sqlml.search.assemble import Assembler
 from sqlml.search.bench import Bench, make_bench
 from sqlml.search.crew import Crew
 from sqlml.search.estimators import ESTIMATORS
-from sqlml.search.estimators.estimator import Choice, OutOfTime
+from sqlml.search.estimators.estimator import Choice
 from sqlml.search.folder import Folder
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
 from sqlml.search.orders import FitAnswer

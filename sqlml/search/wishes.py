@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+import numpy as np
+
 from sqlml.enums import EstimatorName
 from sqlml.errors import OptionNotUsable
 from sqlml.search.estimators import ESTIMATORS
@@ -81,10 +83,10 @@ def nearest(
     if isinstance(dimension, Choices):
         if value in dimension.values:
             return next(each for each in dimension.values if each == value)
-        numbers = [each for each in dimension.values if not isinstance(each, str)]
-        if numbers and isinstance(value, (int, float)):
-            return min(numbers, key=lambda each: abs(each - value))
-        return dimension.values[0]
+        numbers = [float(each) for each in dimension.values if isinstance(each, (int, float))]
+        if len(numbers) < len(dimension.values) or not isinstance(value, (int, float)):
+            return dimension.values[0]
+        return dimension.values[int(np.argmin(np.abs(np.array(numbers) - value)))]
     low, high = dimension.low, dimension.high
     if not isinstance(value, (int, float)):
         value = (low * high) ** 0.5 if dimension.is_log else (low + high) / 2
