@@ -14,6 +14,8 @@ class ColumnKind(StrEnum):
     BOOLEAN = "boolean"
     CATEGORY = "category"
     DATETIME = "datetime"
+    ARRAY = "array"
+    """Of numbers."""
 
 
 class ProblemType(StrEnum):

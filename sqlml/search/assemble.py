@@ -316,17 +316,12 @@ class Assembler:
 
     def _fit_cost_ns(self, evaluation: Evaluation) -> float:
         """What one of a trial's fits costs a row, on average."""
-        facts = [
-            PartFacts(
-                tree_count=each.sizes["tree_count"],
-                leaf_count=each.sizes["leaf_count"],
-                term_count=each.sizes["term_count"],
-                output_count=self._bench.task.output_count,
-            )
-            for each in evaluation.answers
-        ]
         empty = predict_cost_ns([], 0)
-        return float(np.mean([predict_cost_ns([each], 0) - empty for each in facts]))
+        costs = [
+            predict_cost_ns([PartFacts(**part) for part in answer.facts], 0) - empty
+            for answer in evaluation.answers
+        ]
+        return float(np.mean(costs))
 
     def _cost_ns(self, elected: list[Elected]) -> float:
         """What the parts of a model cost a row."""

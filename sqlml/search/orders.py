@@ -40,5 +40,5 @@ class FitAnswer:
     rounds: int | None
     is_cut: bool
     link: Link
-    sizes: Mapping[str, int]
-    """`Sizes` of the fit."""
+    facts: tuple[Mapping[str, int], ...]
+    """`PartFacts` of each part."""

@@ -62,7 +62,7 @@ class Desk:
             rounds=fit.rounds,
             is_cut=fit.is_cut,
             link=fit.link,
-            sizes=asdict(fit.sizes),
+            facts=tuple(asdict(each) for each in fit.facts),
         )
 
     def _train(self, order: FitOrder) -> I64 | None:
@@ -130,8 +130,12 @@ def _take_output() -> int:
 
 def _read(messages: "queue.SimpleQueue[Message]") -> None:
     """Pass on what comes; exit at its end, also in the middle of a fit: the owner is dead."""
-    for line in iter(sys.stdin.buffer.readline, b""):
-        messages.put(json.loads(line))
+    pending = b""
+    # Not sys.stdin: its lock would be held when the interpreter shuts down.
+    while chunk := os.read(sys.stdin.fileno(), 1 << 16):
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            messages.put(json.loads(line))
     os._exit(1)
 
 

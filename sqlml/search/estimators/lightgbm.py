@@ -127,9 +127,7 @@ def _is_known(setting: Hyperparameters, space: Mapping[str, Dimension]) -> bool:
     """Tell whether all values of a setting are in the space, its rate aside."""
     for name, value in setting.items():
         dimension = space.get(name)
-        if dimension is None or (
-            isinstance(dimension, Choices) and value not in dimension.values
-        ):
+        if dimension is None or (isinstance(dimension, Choices) and value not in dimension.values):
             return False
     return True
 

@@ -170,6 +170,4 @@ def _solve_in_unit(rows: Rows, goal: Goal, penalty: Penalty) -> Solution:
     spread = float(learnt.std()) or 1.0
     scaled = Rows(rows.inputs, learnt / spread, rows.weight, rows.until)
     found = solve_regression(scaled, goal, penalty)
-    return Solution(
-        unit.scaled(found.weights * spread), unit.restored(found.intercepts * spread)
-    )
+    return Solution(unit.scaled(found.weights * spread), unit.restored(found.intercepts * spread))
