@@ -40,8 +40,9 @@ CAREFUL = 1.3
 MAX_REFIT_SHARE = 0.25
 """Of the time that is left, refits are planned to take at most so much."""
 EXPECTED_MEMBERS = 4
-SELECT_S_PER_CELL = 4e-7
-"""Seconds that choosing and judging weights takes a row and a candidate."""
+ELECTION_SCORES = 1000
+"""Choosing weights and judging them takes as long as so many scores, roughly."""
+MAX_ELECTION_SHARE = 0.08
 LAST_WORDS_S = 0.1
 
 
@@ -61,6 +62,9 @@ class Assembler:
     def __init__(self, bench: Bench, crew: Crew):
         self._bench, self._crew = bench, crew
         self._forgotten: set[int] = set()
+        self._started = time.monotonic()
+        self.score_time_s = 0.0
+        """Seconds that the last score took."""
 
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
         """Add what the prediction of a row costs by one of a trial's fits."""
@@ -84,19 +88,32 @@ class Assembler:
         """Seconds that the model will take to make, by what the best trials took."""
         bench = self._bench
         ranked = rank_evaluations(bench, evaluations)
-        count = min(len(ranked), MAX_CANDIDATES)
-        select_s = SELECT_S_PER_CELL * bench.scored.size * count * bench.task.output_count
-        elected = [
-            Elected(evaluation=each, weight=1.0, is_bag=False) for each in ranked[:EXPECTED_MEMBERS]
-        ]
-        if not elected or self._limit_ns() == math.inf:
-            return select_s
-        refits = [each for each in self._bagged(elected) if not each.is_bag]
-        needed_s = sum(self._refit_time_s(each.evaluation) for each in refits)
-        needed_s /= max(bench.plan.processes or 1, 1)
-        left_s = max(bench.plan.deadline - time.monotonic(), 0.0)
-        longest_s = max((self._refit_time_s(each.evaluation) for each in refits), default=0.0)
-        return select_s + min(needed_s, max(MAX_REFIT_SHARE * left_s, longest_s))
+        elected = self._bagged(
+            [
+                Elected(evaluation=each, weight=1.0, is_bag=False)
+                for each in ranked[:EXPECTED_MEMBERS]
+            ]
+        )
+        refits = [self._refit_time_s(each.evaluation) for each in elected if not each.is_bag]
+        processes = max(bench.plan.processes or 1, 1)
+        # One member should be fitted on all rows, however long that takes.
+        refit_s = max(
+            min(sum(refits) / processes, MAX_REFIT_SHARE * self._time_s), max(refits, default=0.0)
+        )
+        # What was written is read again.
+        read_s = sum(
+            answer.keep_s for each in elected if each.is_bag for answer in each.evaluation.answers
+        )
+        return self._election_time_s() + refit_s + read_s
+
+    @property
+    def _time_s(self) -> float:
+        """The seconds of the search as a whole."""
+        return max(self._bench.plan.deadline - self._started, 0.0)
+
+    def _election_time_s(self) -> float:
+        """Seconds that choosing and judging weights will take."""
+        return min(ELECTION_SCORES * self.score_time_s, MAX_ELECTION_SHARE * self._time_s)
 
     def interim(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make a model of the best single trial, without any further fit."""
@@ -106,8 +123,11 @@ class Assembler:
     def assemble(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make the model of the trials that are best together."""
         ranked = rank_evaluations(self._bench, evaluations)
-        candidates = self._candidates(ranked, MAX_CANDIDATES)
+        left_s = self._bench.plan.deadline - LAST_WORDS_S - time.monotonic()
+        count = MAX_CANDIDATES if left_s > self._election_time_s() else 0
+        candidates = self._candidates(ranked, count) if count else ranked[:1]
         if candidates[0].choice.estimator is not EstimatorName.BASELINE:
+            # As a member it would only shrink the others, which is for calibration to do.
             candidates = [
                 each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
             ]

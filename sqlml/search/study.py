@@ -257,10 +257,13 @@ class Study:
 
     def _score(self, trial: Trial) -> float:
         """Score the last fold of a trial."""
-        order_fold = len(trial.scores)
-        raw = self._crew.read_raw(trial.number, order_fold, "valid")
+        fold = len(trial.scores)
+        raw = self._crew.read_raw(trial.number, fold, "valid")
         shown = self._bench.predicted(raw, trial.answers[-1].link)
-        return self._bench.score(shown, self._bench.folds[order_fold].valid)
+        started = time.monotonic()
+        score = self._bench.score(shown, self._bench.folds[fold].valid)
+        self.assembler.score_time_s = (time.monotonic() - started) * len(self._bench.folds)
+        return score
 
     def _why_pruned(self, trial: Trial) -> str | None:
         """Say why a trial ends before its last fold, if it does."""
