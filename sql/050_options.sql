@@ -288,7 +288,8 @@ BEGIN
 END;
 $$;
 
--- All given options, checked, with the defaults filled in.
+-- All given options, checked, with the defaults filled in; the hyperparameters among them stand
+-- apart, under "hyperparameters".
 CREATE OR REPLACE FUNCTION sqlml.check_options(options jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -297,6 +298,7 @@ DECLARE
     checked jsonb;
     given record;
     known sqlml.option;
+    spaces text[] := ARRAY(SELECT name FROM sqlml.option WHERE estimators IS NOT NULL);
 BEGIN
     IF jsonb_typeof(options) IS DISTINCT FROM 'object' THEN
         PERFORM sqlml.raise('22023', 'options must be a JSON object', NULL,
@@ -315,6 +317,8 @@ BEGIN
         checked := checked || jsonb_build_object(given.name, sqlml.check_option(known, given.value));
     END LOOP;
     PERFORM sqlml.check_together(checked);
-    RETURN checked;
+    RETURN checked - spaces || jsonb_build_object('hyperparameters', (
+        SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(checked)
+         WHERE key = ANY (spaces)));
 END;
 $$;

@@ -10,6 +10,7 @@ import pyarrow as pa
 from sqlml.enums import Direction, EstimatorName, ProblemType, TrialState
 from sqlml.extract.dataset import SkippedColumn
 from sqlml.search.arrays import F64
+from sqlml.search.decisions import Decision
 from sqlml.search.fitted import FittedModel
 
 Hyperparameters = dict[str, int | float | bool]
@@ -35,6 +36,8 @@ class TrialResult:
     score_sd: float | None = None
     """Standard deviation over the folds; None when there is one fold only."""
     fit_time_s: float = 0.0
+    predict_cost_s: float | None = None
+    """What this trial alone would take for a row on one core, estimated."""
     error: str | None = None
 
 
@@ -47,6 +50,18 @@ class Progress:
     result: TrialResult | None = None
     """The trial that has just ended, if the step is one."""
     best_score: float | None = None
+    interim: "Leaderboard | None" = None
+    """What could be published now, where the plan asks for it and it is better than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a trial is of a model."""
+
+    trial: int
+    estimator: EstimatorName
+    weight: float
+    """Its share; those of all members add up to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +89,14 @@ class Leaderboard:
     """At most 1000 rows, of the holdout when there is one."""
     checked_scores: F64
     """The estimator's own raw scores on `checked_rows`, shape (rows, outputs)."""
+    score_interval: tuple[float, float] | None = None
+    """Where the score lies with 95 %."""
+    predict_cost_s: float | None = None
+    """What the model takes for a row on one core, measured."""
+    members: tuple[Member, ...] = ()
+    """Heaviest first."""
+    decisions: tuple[Decision, ...] = ()
+    """What became of each column."""
 
     @property
     def ranking(self) -> tuple[TrialResult, ...]:
