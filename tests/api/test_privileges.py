@@ -97,8 +97,8 @@ def test_a_model_is_private_until_granted(connection, module_worker):
         assert connection.execute("SELECT model FROM sqlml.models").fetchall() == [("private",)]
         assert connection.execute("SELECT count(*) FROM sqlml.trials").fetchone() == (0,)
     connection.execute(
-        "INSERT INTO sqlml.feature SELECT current_version_id, 99, 'x', 'float8', 'numeric', 'number',"
-        " '{}', '', 50, 0, NULL FROM sqlml.model WHERE model_name = 'private'"
+        "INSERT INTO sqlml.feature SELECT current_version_id, 99, 'x', 'float8', 'numeric',"
+        " 'number', '{}', '', 50, 0, NULL FROM sqlml.model WHERE model_name = 'private'"
     )
     for role, is_shown in (("test_anna", True), ("test_bert", False), ("test_eve", False)):
         with acting_as(connection, role):
