@@ -3,8 +3,9 @@
 source := ../..
 extension_version := 0.1.0
 
-core_objects := artifact.o bins.o contributions.o datetime.o dictionary.o evaluator.o features.o \
-	kernel.o linear.o masks.o parts.o reader.o response.o text.o trees.o walk.o
+core_objects := array.o artifact.o bins.o contributions.o datetime.o dictionary.o encoding.o \
+	evaluator.o features.o kernel.o linear.o masks.o parts.o reader.o response.o text.o trees.o \
+	vocabulary.o walk.o
 glue_objects := cache.o catalogue.o columns.o convert.o explain.o golden.o known_row.o numeric.o predict.o \
 	refuse.o result.o row.o scorer.o sqlml.o support.o versions.o
 

@@ -14,8 +14,6 @@ class ColumnKind(StrEnum):
     BOOLEAN = "boolean"
     CATEGORY = "category"
     DATETIME = "datetime"
-    ARRAY = "array"
-    """Of numbers."""
 
 
 class ProblemType(StrEnum):
@@ -32,6 +30,7 @@ class EstimatorName(StrEnum):
     BASELINE = "baseline"
     LINEAR = "linear"
     LIGHTGBM = "lightgbm"
+    EXTRA_TREES = "extra_trees"
 
 
 class TrialState(StrEnum):

@@ -16,7 +16,8 @@ enum
 {
 	SECTION_MODEL = 1,
 	SECTION_COLUMNS = 2,
-	SECTION_FEATURES = 3
+	SECTION_FEATURES = 3,
+	SECTION_VOCABULARIES = 6
 };
 
 static void
@@ -122,7 +123,7 @@ read_model(Reader *reader)
 	model->threshold = read_finite(reader);
 	if (blend > 1 || !suits_link(model))
 		fail(reader, SQLML_DAMAGED, "artifact has a link that suits no problem type");
-	read_weights(reader);
+	read_part_settings(reader);
 }
 
 static bool
@@ -145,7 +146,7 @@ read_columns(Reader *reader)
 		SqlmlColumn *column = &model->columns[i];
 		uint32_t	kind = read_u32(reader);
 
-		if (kind > SQLML_DATETIME)
+		if (kind > SQLML_ARRAY)
 			fail(reader, SQLML_DAMAGED, "artifact has a column of no kind");
 		column->kind = (SqlmlKind) kind;
 		column->name = read_text(reader);
@@ -194,6 +195,7 @@ sqlml_open_as(const uint8_t *bytes, size_t size, const SqlmlAllocator *allocator
 	read_header(&reader);
 	read_section(&reader, SECTION_MODEL, read_model);
 	read_section(&reader, SECTION_COLUMNS, read_columns);
+	read_section(&reader, SECTION_VOCABULARIES, read_vocabularies);
 	read_section(&reader, SECTION_FEATURES, read_features);
 	read_parts(&reader);
 	if (reader.offset != size)

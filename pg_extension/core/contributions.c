@@ -5,7 +5,10 @@
  * Trees: the Shapley values of the features, where a feature that is left out
  * follows both branches in the shares of the training rows (Lundberg, Erion
  * and Lee, "Consistent Individualized Feature Attribution for Tree Ensembles",
- * 2018). Those of a column's features are summed.
+ * 2018). Those of a column's features are summed; that of a score goes to the
+ * columns of its linear part, in proportion to what their terms add to it
+ * (the rescale rule of Shrikumar, Greenside and Kundaje, "Learning Important
+ * Features Through Propagating Activation Differences", 2017).
  *
  * Of the row, a feature lets share_with come to a leaf when it is known, which
  * is 0 or 1, and share_without when it is not. As the Shapley weights of the
@@ -25,6 +28,9 @@
 
 #include "internal.h"
 
+/* Terms that sum to less do not tell the shares of a score's columns */
+#define TERM_SUM_MIN 1e-12
+
 /* Bounds the stack, the memory (3 MB) and the time, which is leaves * depth */
 #define DEPTH_MAX 512
 
@@ -42,7 +48,8 @@ typedef struct Explained
 {
 	const SqlmlModel *model;
 	const SqlmlTree *tree;
-	double	   *features;
+	SqlmlWorkspace *workspace;
+	double	   *features;		/* of the workspace */
 	double	   *node_counts;	/* training rows that came to each node */
 	uint32_t	point_count;
 	double	   *points;			/* of the quadrature from 0 to 1 */
@@ -52,6 +59,8 @@ typedef struct Explained
 	Step	   *steps;			/* one a level */
 	double		factor;			/* of the leaves in the raw score */
 	double	   *contributions;	/* of one output */
+	double	   *score_shares;	/* what scores add, by their features */
+	double	   *column_terms;	/* of a score's part, one a column */
 } Explained;
 
 typedef struct Size
@@ -100,8 +109,9 @@ sqlml_contribution_size(const SqlmlModel *model)
 	size_t		levels = get_level_count(size);
 
 	return sizeof(Step) * levels +
-		sizeof(double) * ((size_t) model->feature_count + size.node_count +
-						  2 * size.point_count * (levels + 1));
+		sizeof(double) * ((size_t) model->feature_count + model->column_count + size.node_count +
+						  2 * size.point_count * (levels + 1)) +
+		sqlml_workspace_size(model);
 }
 
 /*
@@ -147,13 +157,26 @@ divide_memory(const SqlmlModel *model, void *memory)
 	Explained	explained = {.model = model, .point_count = size.point_count};
 
 	explained.steps = memory;
-	explained.features = (double *) (explained.steps + levels);
-	explained.node_counts = explained.features + model->feature_count;
+	explained.score_shares = (double *) (explained.steps + levels);
+	explained.column_terms = explained.score_shares + model->feature_count;
+	explained.node_counts = explained.column_terms + model->column_count;
 	explained.points = explained.node_counts + size.node_count;
 	explained.point_weights = explained.points + size.point_count;
 	explained.products = explained.point_weights + size.point_count;
 	explained.sums = explained.products + size.point_count * levels;
+	explained.workspace = sqlml_make_workspace(model, explained.sums + size.point_count * levels);
+	explained.features = explained.workspace->features;
 	return explained;
+}
+
+/* Where what a feature adds is gathered */
+static double *
+find_sum(const Explained *explained, uint32_t feature)
+{
+	uint32_t	column = explained->model->features[feature].column;
+
+	return column == NO_COLUMN ? &explained->score_shares[feature]
+		: &explained->contributions[column];
 }
 
 static double
@@ -216,7 +239,6 @@ take_step(const Explained *explained, uint32_t level, int32_t child, Step earlie
 	double	   *sums = explained->sums + (size_t) level * count;
 	double	   *sums_above = sums - count;
 	const double *products_above = products - count;
-	uint32_t	column = explained->model->features[step.feature].column;
 	double		added = 0;
 
 	/* nobody comes this way, with the feature or without it */
@@ -236,7 +258,7 @@ take_step(const Explained *explained, uint32_t level, int32_t child, Step earlie
 			 (earlier.share_with - earlier.share_without) / get_factor(earlier, point));
 		sums_above[i] += sums[i];
 	}
-	explained->contributions[column] += explained->factor * added;
+	*find_sum(explained, step.feature) += explained->factor * added;
 }
 
 /*
@@ -286,22 +308,20 @@ get_mean(const Explained *explained, int32_t child)
 }
 
 static void
-explain_trees(Explained *explained, const SqlmlPart *part, double *contributions)
+explain_trees(Explained *explained, const SqlmlPart *part, uint32_t output)
 {
 	const SqlmlModel *model = explained->model;
-	size_t		stride = (size_t) model->column_count + 1;
 
 	explained->factor = part->weight * model->scale;
 	if (part->is_average)
 		explained->factor /= part->tree_count / model->output_count;
 	for (uint32_t i = 0; i < explained->point_count; i++)
 		explained->products[i] = 1;
-	for (uint32_t i = 0; i < part->tree_count; i++)
+	for (uint32_t i = output; i < part->tree_count; i += model->output_count)
 	{
 		int32_t		root = part->trees[i].node_count > 0 ? 0 : ~0;
 
 		explained->tree = &part->trees[i];
-		explained->contributions = contributions + stride * (i % model->output_count);
 		count_nodes(explained);
 		follow(explained, 0, root);
 		explained->contributions[model->column_count] +=
@@ -309,27 +329,111 @@ explain_trees(Explained *explained, const SqlmlPart *part, double *contributions
 	}
 }
 
+static double *
+find_term_sum(const Explained *explained, const SqlmlTerm *term)
+{
+	if (term->kind == TERM_TEXT)
+		return &explained->contributions[explained->model->vocabularies[term->vocabulary].column];
+	return find_sum(explained, term->feature);
+}
+
 static void
-explain_linear(const Explained *explained, const SqlmlPart *part, double *contributions)
+explain_linear(const Explained *explained, const SqlmlPart *part, uint32_t output)
 {
 	const SqlmlModel *model = explained->model;
-	size_t		stride = (size_t) model->column_count + 1;
 	double		factor = part->weight * model->scale;
 
-	for (uint32_t k = 0; k < model->output_count; k++)
+	explained->contributions[model->column_count] += factor * part->intercepts[output];
+	for (uint32_t i = 0; i < part->term_count; i++)
 	{
-		double	   *own = contributions + stride * k;
+		const SqlmlTerm *term = &part->terms[i];
 
-		own[model->column_count] += factor * part->intercepts[k];
-		for (uint32_t i = 0; i < part->term_count; i++)
-		{
-			const SqlmlTerm *term = &part->terms[i];
-
-			own[model->features[term->feature].column] +=
-				factor * get_term(term, explained->features[term->feature], k,
-								  model->output_count);
-		}
+		*find_term_sum(explained, term) +=
+			factor * get_term(term, explained->workspace, output, model->output_count);
 	}
+}
+
+static uint32_t
+get_term_column(const SqlmlModel *model, const SqlmlTerm *term)
+{
+	return term->kind == TERM_TEXT ? model->vocabularies[term->vocabulary].column
+		: model->features[term->feature].column;
+}
+
+/*
+ * Note what the terms of each column add to a score, or 1 where they add too
+ * little. Gives the sum of what was noted.
+ */
+static double
+sum_column_terms(const Explained *explained, const SqlmlPart *part, uint32_t output)
+{
+	const SqlmlModel *model = explained->model;
+	double	   *column_terms = explained->column_terms;
+	double		sum = 0;
+
+	for (uint32_t i = 0; i < model->column_count; i++)
+		column_terms[i] = 0;
+	for (uint32_t i = 0; i < part->term_count; i++)
+		column_terms[get_term_column(model, &part->terms[i])] +=
+			get_term(&part->terms[i], explained->workspace, output, model->output_count);
+	for (uint32_t i = 0; i < model->column_count; i++)
+		sum += column_terms[i];
+	if (fabs(sum) >= TERM_SUM_MIN)
+		return sum;
+	for (uint32_t i = 0; i < model->column_count; i++)
+		column_terms[i] = 0;
+	for (uint32_t i = 0; i < part->term_count; i++)
+		column_terms[get_term_column(model, &part->terms[i])] = 1;
+	sum = 0;
+	for (uint32_t i = 0; i < model->column_count; i++)
+		sum += column_terms[i];
+	return sum;
+}
+
+/*
+ * Give what a score adds to the columns that it is made of, or where its part
+ * is a constant, to the base
+ */
+static void
+share_score(const Explained *explained, uint32_t feature)
+{
+	const SqlmlModel *model = explained->model;
+	const SqlmlFeature *score = &model->features[feature];
+	double		share = explained->score_shares[feature];
+	double		sum = sum_column_terms(explained, &model->parts[score->source], score->place);
+
+	if (sum == 0)
+		explained->contributions[model->column_count] += share;
+	else
+		for (uint32_t i = 0; i < model->column_count; i++)
+			explained->contributions[i] += share * (explained->column_terms[i] / sum);
+}
+
+static void
+explain_output(Explained *explained, uint32_t output)
+{
+	const SqlmlModel *model = explained->model;
+	const Encoding *encoding = model->encoding;
+
+	for (uint32_t i = 0; i <= model->column_count; i++)
+		explained->contributions[i] = 0;
+	for (uint32_t i = 0; i < encoding->score_count; i++)
+		explained->score_shares[encoding->scores[i]] = 0;
+	for (uint32_t i = 0; i < model->part_count; i++)
+	{
+		const SqlmlPart *part = &model->parts[i];
+
+		if (part->weight == 0)
+			continue;
+		if (part->tree_count > 0)
+			explain_trees(explained, part, output);
+		else
+			explain_linear(explained, part, output);
+	}
+	for (uint32_t i = 0; i < encoding->score_count; i++)
+		share_score(explained, encoding->scores[i]);
+	if (model->offsets != NULL)
+		explained->contributions[model->column_count] += model->offsets[output];
 }
 
 static SqlmlStatus
@@ -358,18 +462,11 @@ sqlml_contribute(const SqlmlModel *model, const SqlmlValue *values, void *memory
 		return error->status;
 	explained = divide_memory(model, memory);
 	make_points(&explained);
-	for (uint32_t i = 0; i < model->feature_count; i++)
-		explained.features[i] = encode_feature(&model->features[i],
-											   &values[model->features[i].column]);
-	for (size_t i = 0; i < stride * model->output_count; i++)
-		contributions[i] = 0;
-	for (uint32_t i = 0; i < model->part_count; i++)
-		if (model->parts[i].tree_count > 0)
-			explain_trees(&explained, &model->parts[i], contributions);
-		else
-			explain_linear(&explained, &model->parts[i], contributions);
-	if (model->offsets != NULL)
-		for (uint32_t k = 0; k < model->output_count; k++)
-			contributions[stride * k + model->column_count] += model->offsets[k];
+	encode_row(model, values, explained.workspace);
+	for (uint32_t k = 0; k < model->output_count; k++)
+	{
+		explained.contributions = contributions + stride * k;
+		explain_output(&explained, k);
+	}
 	return SQLML_OK;
 }

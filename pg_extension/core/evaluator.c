@@ -93,7 +93,7 @@ build_evaluators(Reader *reader, const EvaluatorChoice *choice)
 /*
  * Take the next count items of memory, beginning at a cache line
  */
-static void *
+void *
 take_memory(uintptr_t *next, size_t count, size_t item_size)
 {
 	uintptr_t	memory = (*next + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
@@ -102,26 +102,41 @@ take_memory(uintptr_t *next, size_t count, size_t item_size)
 	return (void *) memory;
 }
 
+/*
+ * Give a workspace its memory, or where it is NULL, only tell where that ends
+ */
 static uintptr_t
 lay_out(const SqlmlModel *model, SqlmlWorkspace *workspace, uintptr_t next)
 {
 	const Evaluator *evaluator = model->evaluator;
+	SqlmlWorkspace own;
 
-	workspace->features = take_memory(&next, model->feature_count, sizeof(double));
-	workspace->part_scores = take_memory(&next, model->output_count, sizeof(double));
-	workspace->bins = take_memory(&next, model->feature_count, sizeof(uint16_t));
-	workspace->ids = take_memory(&next, evaluator ? evaluator->id_count : 0, sizeof(uint16_t *));
-	workspace->cells = take_memory(&next, evaluator ? evaluator->cell_count : 0, sizeof(uint16_t));
+	own.features = take_memory(&next, model->feature_count, sizeof(double));
+	own.part_scores = take_memory(&next, model->output_count, sizeof(double));
+	own.bins = take_memory(&next, model->feature_count, sizeof(uint16_t));
+	own.ids = take_memory(&next, evaluator ? evaluator->id_count : 0, sizeof(uint16_t *));
+	own.cells = take_memory(&next, evaluator ? evaluator->cell_count : 0, sizeof(uint16_t));
+	own.source_scores = take_memory(&next, (size_t) model->encoding->source_count *
+									model->output_count, sizeof(double));
+	own.terms = take_memory(&next, model->vocabulary_count, sizeof(RowTerms));
+	for (uint32_t i = 0; i < model->vocabulary_count; i++)
+	{
+		RowTerms	row;
+
+		lay_out_terms(&model->vocabularies[i], &row, &next);
+		if (workspace != NULL)
+			own.terms[i] = row;
+	}
+	if (workspace != NULL)
+		*workspace = own;
 	return next;
 }
 
 size_t
 sqlml_workspace_size(const SqlmlModel *model)
 {
-	SqlmlWorkspace none;
-
 	/* room to begin at a cache line, wherever the memory lies */
-	return sizeof(SqlmlWorkspace) + CACHE_LINE + (size_t) lay_out(model, &none, 0);
+	return sizeof(SqlmlWorkspace) + CACHE_LINE + (size_t) lay_out(model, NULL, 0);
 }
 
 SqlmlWorkspace *
@@ -130,6 +145,9 @@ sqlml_make_workspace(const SqlmlModel *model, void *memory)
 	SqlmlWorkspace *workspace = memory;
 
 	lay_out(model, workspace, (uintptr_t) (workspace + 1));
+	for (uint32_t i = 0; i < model->vocabulary_count; i++)
+		memset(workspace->terms[i].frequencies, 0,
+			   model->vocabularies[i].term_count * sizeof(uint32_t));
 	return workspace;
 }
 

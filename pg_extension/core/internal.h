@@ -24,8 +24,23 @@ typedef enum SqlmlOp
 	OP_WEEKDAY,
 	OP_YEARDAY,
 	OP_HOUR,
+	OP_LOOKUP,
+	OP_CHARACTERS,
+	OP_WORDS,
+	OP_DIGITS,
+	OP_CAPITALS,
+	OP_TOPIC,
+	OP_SCORE,
+	OP_ELEMENT,
+	OP_LENGTH,
+	OP_MEAN,
+	OP_MINIMUM,
+	OP_MAXIMUM,
 	OP_COUNT
 } SqlmlOp;
+
+/* The column of a feature that has none: of a score */
+#define NO_COLUMN UINT32_MAX
 
 /* LightGBM's kZeroThreshold is a float; numbers this near zero are zero to it */
 #define ZERO_THRESHOLD ((double) 1e-35f)
@@ -59,9 +74,38 @@ typedef struct SqlmlFeature
 	uint32_t	column;
 	SqlmlOp		op;
 	double		fill;
+	uint32_t	source;			/* lookup: a feature; topic: a vocabulary; score: a part */
+	uint32_t	place;			/* topic: a component; score: an output; element: its index */
 	uint32_t	level_count;
 	Dictionary	levels;
+	double	   *values;			/* of a lookup, one a code */
 } SqlmlFeature;
+
+/* A term of a vocabulary by its hash: half of it tells most others */
+typedef struct TermSlot
+{
+	uint32_t	tag;
+	uint32_t	number;			/* of the term, counted from 1; 0: free */
+} TermSlot;
+
+/* The terms of a column's texts that are known */
+typedef struct Vocabulary
+{
+	uint32_t	column;
+	bool		has_bigrams;
+	bool		is_normalised;
+	bool		has_topics;		/* features ask for its components */
+	uint32_t	frequency_count;
+	double	   *frequency_weights;
+	uint32_t	term_count;
+	uint64_t   *hashes;			/* ascending */
+	double	   *idf;
+	uint32_t	component_count;
+	float	   *components;		/* terms x components */
+	uint32_t	slot_count;
+	uint64_t	seed;
+	TermSlot   *slots;
+} Vocabulary;
 
 typedef struct NumberStep
 {
@@ -77,6 +121,23 @@ typedef struct CodeStep
 	const Dictionary *levels;
 } CodeStep;
 
+typedef struct LookupStep
+{
+	uint32_t	source;
+	uint32_t	feature;
+	const double *values;
+} LookupStep;
+
+/* A text that is read for its vocabularies and counts, which are ranges of all of them */
+typedef struct TextStep
+{
+	uint32_t	column;
+	uint32_t	first_vocabulary;
+	uint32_t	vocabulary_count;
+	uint32_t	first_count;
+	uint32_t	count_count;
+} TextStep;
+
 /* The features again, by how they are encoded */
 typedef struct Encoding
 {
@@ -86,6 +147,21 @@ typedef struct Encoding
 	NumberStep *numbers;
 	CodeStep   *codes;
 	uint32_t   *datetimes;		/* the first part of each datetime */
+	bool		has_more;		/* than these */
+	uint32_t	lookup_count;
+	uint32_t	text_count;
+	uint32_t	topic_count;
+	uint32_t	array_count;
+	uint32_t	score_count;
+	uint32_t	source_count;
+	LookupStep *lookups;
+	TextStep   *texts;
+	uint32_t   *vocabularies;	/* column by column */
+	uint32_t   *counts;			/* features, column by column */
+	uint32_t   *topics;			/* features, and so on */
+	uint32_t   *arrays;
+	uint32_t   *scores;
+	uint32_t   *sources;		/* the parts that scores ask for */
 } Encoding;
 
 typedef struct Calendar
@@ -141,31 +217,54 @@ typedef struct SqlmlTree
 	uint32_t	depth;			/* splits on the longest way to a leaf */
 } SqlmlTree;
 
+typedef enum TermKind
+{
+	TERM_NUMERIC = 1,
+	TERM_CODE = 2,
+	TERM_TEXT = 3,
+	TERM_STEP = 4
+} TermKind;
+
 typedef struct SqlmlTerm
 {
-	bool		is_code;
+	TermKind	kind;
 	uint32_t	feature;
+	uint32_t	vocabulary;		/* text: in place of the feature */
+	uint32_t	step_count;
 	double		low;
 	double		high;
 	double		mean;
 	double		inverse_scale;
-	double	   *weights;		/* numeric: one an output; code: codes x outputs */
+	double	   *weights;		/* numeric: one an output; code, step: codes x outputs */
 	double	   *missing_weights;
+	float	   *text_weights;	/* terms x outputs */
 } SqlmlTerm;
 
 /* Trees, or where there are none, linear terms */
 typedef struct SqlmlPart
 {
-	double		weight;			/* in the blend */
+	double		weight;			/* in the blend; 0: there for scores only */
+	SqlmlLink	link;
 	bool		is_average;		/* over the iterations of its trees */
 	uint32_t	tree_count;
 	SqlmlTree  *trees;
 	double	   *intercepts;
 	uint32_t	term_count;
 	SqlmlTerm  *terms;
+	uint32_t	source;			/* its place among the sources of scores, plus one; 0: none */
 	struct Masks *masks;		/* at most one of these; neither: a plain walk */
 	struct Walk *walk;
 } SqlmlPart;
+
+/* What a row's text has of a vocabulary */
+typedef struct RowTerms
+{
+	uint32_t	count;
+	uint32_t   *terms;			/* each once, in the order of the text */
+	double	   *weights;		/* of these */
+	uint32_t   *frequencies;	/* of all terms; 0 between rows */
+	double	   *sums;			/* of the components */
+} RowTerms;
 
 struct SqlmlWorkspace
 {
@@ -174,6 +273,8 @@ struct SqlmlWorkspace
 	uint16_t   *bins;			/* feature_count of them */
 	uint16_t   *cells;			/* of a walk */
 	const uint16_t **ids;		/* of masks */
+	RowTerms   *terms;			/* vocabulary_count of them */
+	double	   *source_scores;	/* output_count for each source of scores */
 };
 
 /*
@@ -203,6 +304,7 @@ extern uint64_t read_u64(Reader *reader);
 extern double read_finite(Reader *reader);
 extern double read_double(Reader *reader);
 extern void read_doubles(Reader *reader, double *values, size_t count);
+extern void read_floats(Reader *reader, float *values, size_t count);
 extern uint32_t read_count(Reader *reader, size_t item_size);
 extern SqlmlText read_text(Reader *reader);
 extern SqlmlText *read_texts(Reader *reader, uint32_t count);
@@ -222,9 +324,19 @@ extern uint32_t find_long_text(const Dictionary *dictionary, SqlmlText text);
 extern Datetime split_datetime(int64_t micros);
 extern double get_datetime_part(const Datetime *datetime, SqlmlOp op);
 
-/* features.c */
+/* vocabulary.c */
+extern void read_vocabularies(Reader *reader);
+extern void lay_out_terms(const Vocabulary *vocabulary, RowTerms *row, uintptr_t *next);
+extern void sum_components(const Vocabulary *vocabulary, RowTerms *row);
+extern void read_text_terms(const SqlmlModel *model, const TextStep *step,
+							const SqlmlValue *value, SqlmlWorkspace *workspace);
+
+/* array.c */
+extern double summarise_array(const SqlmlFeature *feature, const SqlmlValue *value);
+
+/* features.c, encoding.c */
 extern void read_features(Reader *reader);
-extern double encode_feature(const SqlmlFeature *feature, const SqlmlValue *value);
+extern void plan_encoding(Reader *reader);
 extern void encode_row(const SqlmlModel *model, const SqlmlValue *values,
 					   SqlmlWorkspace *workspace);
 
@@ -235,19 +347,22 @@ extern void walk_trees(const SqlmlModel *model, const SqlmlPart *part,
 					   const double *features, double *scores);
 extern void read_linear(Reader *reader, SqlmlPart *part);
 extern void score_linear(const SqlmlModel *model, const SqlmlPart *part,
-						 const double *features, double *scores);
-extern double get_term(const SqlmlTerm *term, double value, uint32_t output,
+						 const SqlmlWorkspace *workspace, double *scores);
+extern double get_term(const SqlmlTerm *term, const SqlmlWorkspace *workspace, uint32_t output,
 					   uint32_t output_count);
 
 /* parts.c */
-extern void read_weights(Reader *reader);
+extern void read_part_settings(Reader *reader);
+extern double *get_source_scores(const SqlmlModel *model, const SqlmlWorkspace *workspace,
+								 uint32_t source);
 extern void read_parts(Reader *reader);
 
 /* response.c */
-extern void respond(const SqlmlModel *model, double *scores);
+extern void respond(SqlmlLink link, uint32_t output_count, double *scores);
 extern void invert_response(const SqlmlModel *model, double *responses);
 
 /* evaluator.c */
+extern void *take_memory(uintptr_t *next, size_t count, size_t item_size);
 extern void find_bins(const SqlmlModel *model, SqlmlWorkspace *workspace);
 extern void sum_leaves(const SqlmlModel *model, const SqlmlPart *part,
 					   SqlmlWorkspace *workspace, double *scores);

@@ -6,13 +6,7 @@
 
 #include "internal.h"
 
-#define TERM_SIZE_MIN 12		/* kind, feature, code count */
-
-enum
-{
-	TERM_NUMERIC = 1,
-	TERM_CODE = 2
-};
+#define TERM_SIZE_MIN 12		/* kind, feature or vocabulary, a count */
 
 static void
 read_numeric_term(Reader *reader, SqlmlTerm *term)
@@ -44,28 +38,97 @@ read_code_term(Reader *reader, SqlmlTerm *term, const SqlmlFeature *feature)
 }
 
 static void
+read_text_term(Reader *reader, SqlmlTerm *term)
+{
+	const SqlmlModel *model = reader->model;
+	size_t		output_count = model->output_count;
+	size_t		term_count = read_count(reader, sizeof(float) * output_count);
+
+	if (term_count != model->vocabularies[term->vocabulary].term_count)
+		fail(reader, SQLML_DAMAGED, "artifact has a term that lacks a weight");
+	term->text_weights = reader_allocate(reader, term_count * output_count, sizeof(float));
+	read_floats(reader, term->text_weights, term_count * output_count);
+}
+
+static void
+read_step_term(Reader *reader, SqlmlTerm *term)
+{
+	size_t		output_count = reader->model->output_count;
+
+	term->step_count = read_count(reader, sizeof(double) * output_count);
+	if (term->step_count == 0)
+		fail(reader, SQLML_DAMAGED, "artifact has a term that lacks a weight");
+	term->weights = reader_allocate(reader, term->step_count * output_count, sizeof(double));
+	term->missing_weights = reader_allocate(reader, output_count, sizeof(double));
+	read_doubles(reader, term->weights, term->step_count * output_count);
+	read_doubles(reader, term->missing_weights, output_count);
+}
+
+/* The values of a step are whole numbers from 0 on, a fill too */
+static bool
+suits_step(const SqlmlFeature *feature)
+{
+	if (feature->op != OP_MONTH && feature->op != OP_DAY && feature->op != OP_WEEKDAY &&
+		feature->op != OP_HOUR)
+		return false;
+	return isnan(feature->fill) || (feature->fill >= 0 && floor(feature->fill) == feature->fill);
+}
+
+static bool
+suits_feature(TermKind kind, const SqlmlFeature *feature)
+{
+	if (kind == TERM_STEP)
+		return suits_step(feature);
+	return (kind == TERM_CODE) == (feature->op == OP_CODE);
+}
+
+static void
+read_feature_term(Reader *reader, SqlmlTerm *term)
+{
+	const SqlmlModel *model = reader->model;
+	const SqlmlFeature *feature;
+
+	if (term->feature >= model->feature_count)
+	{
+		fail(reader, SQLML_DAMAGED, "artifact has a term of nothing");
+		return;
+	}
+	feature = &model->features[term->feature];
+	if (!suits_feature(term->kind, feature))
+		fail(reader, SQLML_DAMAGED, "artifact has a term that does not suit its feature");
+	else if (term->kind == TERM_NUMERIC)
+		read_numeric_term(reader, term);
+	else if (term->kind == TERM_CODE)
+		read_code_term(reader, term, feature);
+	else
+		read_step_term(reader, term);
+}
+
+static void
 read_term(Reader *reader, SqlmlTerm *term)
 {
 	uint32_t	kind = read_u32(reader);
-	const SqlmlFeature *feature;
+	uint32_t	place = read_u32(reader);
 
-	term->feature = read_u32(reader);
-	term->is_code = kind == TERM_CODE;
 	if (has_failed(reader))
 		return;
-	if ((kind != TERM_NUMERIC && kind != TERM_CODE) ||
-		term->feature >= reader->model->feature_count)
+	if (kind < TERM_NUMERIC || kind > TERM_STEP)
 	{
 		fail(reader, SQLML_DAMAGED, "artifact has a term of no kind");
 		return;
 	}
-	feature = &reader->model->features[term->feature];
-	if (term->is_code != (feature->op == OP_CODE))
-		fail(reader, SQLML_DAMAGED, "artifact has a term that does not suit its feature");
-	else if (term->is_code)
-		read_code_term(reader, term, feature);
+	term->kind = (TermKind) kind;
+	if (term->kind != TERM_TEXT)
+	{
+		term->feature = place;
+		read_feature_term(reader, term);
+		return;
+	}
+	term->vocabulary = place;
+	if (place < reader->model->vocabulary_count)
+		read_text_term(reader, term);
 	else
-		read_numeric_term(reader, term);
+		fail(reader, SQLML_DAMAGED, "artifact has a term of nothing");
 }
 
 void
@@ -84,15 +147,36 @@ read_linear(Reader *reader, SqlmlPart *part)
 }
 
 /*
- * What a term adds to an output
+ * The sum of the weights of a row's terms, from 0 and in their order
  */
-double
-get_term(const SqlmlTerm *term, double value, uint32_t output, uint32_t output_count)
+static double
+sum_text(const SqlmlTerm *term, const RowTerms *row, uint32_t output, uint32_t output_count)
+{
+	double		sum = 0;
+
+	for (uint32_t i = 0; i < row->count; i++)
+		sum += row->weights[i] *
+			(double) term->text_weights[(size_t) row->terms[i] * output_count + output];
+	return sum;
+}
+
+static double
+get_step(const SqlmlTerm *term, double value, uint32_t output, uint32_t output_count)
+{
+	size_t		step = term->step_count - 1;
+
+	if (isnan(value))
+		return term->missing_weights[output];
+	if (value < (double) step)
+		step = (size_t) value;
+	return term->weights[step * output_count + output];
+}
+
+static inline double
+get_number(const SqlmlTerm *term, double value, uint32_t output)
 {
 	double		clipped;
 
-	if (term->is_code)
-		return term->weights[(size_t) value * output_count + output];
 	if (isnan(value))
 		return term->missing_weights[output];
 	clipped = value < term->low ? term->low : value;
@@ -100,8 +184,30 @@ get_term(const SqlmlTerm *term, double value, uint32_t output, uint32_t output_c
 	return term->weights[output] * ((clipped - term->mean) * term->inverse_scale);
 }
 
+/*
+ * What a term adds to an output
+ */
+double
+get_term(const SqlmlTerm *term, const SqlmlWorkspace *workspace, uint32_t output,
+		 uint32_t output_count)
+{
+	const double *value = &workspace->features[term->feature];
+
+	switch (term->kind)
+	{
+		case TERM_NUMERIC:
+			return get_number(term, *value, output);
+		case TERM_CODE:
+			return term->weights[(size_t) *value * output_count + output];
+		case TERM_STEP:
+			return get_step(term, *value, output, output_count);
+		default:
+			return sum_text(term, &workspace->terms[term->vocabulary], output, output_count);
+	}
+}
+
 void
-score_linear(const SqlmlModel *model, const SqlmlPart *part, const double *features,
+score_linear(const SqlmlModel *model, const SqlmlPart *part, const SqlmlWorkspace *workspace,
 			 double *scores)
 {
 	for (uint32_t k = 0; k < model->output_count; k++)
@@ -109,8 +215,7 @@ score_linear(const SqlmlModel *model, const SqlmlPart *part, const double *featu
 		double		score = part->intercepts[k];
 
 		for (uint32_t i = 0; i < part->term_count; i++)
-			score += get_term(&part->terms[i], features[part->terms[i].feature], k,
-							  model->output_count);
+			score += get_term(&part->terms[i], workspace, k, model->output_count);
 		scores[k] = score;
 	}
 }

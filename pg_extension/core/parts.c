@@ -2,6 +2,8 @@
  * parts.c
  *	  A model's parts, and the raw scores that are blended of theirs.
  */
+#include <string.h>
+
 #include "internal.h"
 
 #define PARTS_MAX 256
@@ -13,13 +15,27 @@ enum
 };
 
 /*
- * Read how many parts there are and the weight of each
+ * Whether a part may have a link: the model's, and where the responses of a
+ * regression are blended, others that give a number
+ */
+static bool
+suits_part(const SqlmlModel *model, uint32_t link)
+{
+	if (link == (uint32_t) model->link)
+		return true;
+	return model->blends_responses && model->problem == SQLML_REGRESSION &&
+		link <= SQLML_SQUARE;
+}
+
+/*
+ * Read how many parts there are, the weight and the link of each
  */
 void
-read_weights(Reader *reader)
+read_part_settings(Reader *reader)
 {
 	SqlmlModel *model = reader->model;
-	uint32_t	count = read_count(reader, sizeof(double));
+	uint32_t	count = read_count(reader, sizeof(double) + sizeof(uint32_t));
+	bool		has_weight = false;
 
 	if (count == 0 || count > PARTS_MAX)
 		fail(reader, SQLML_DAMAGED, "artifact has a number of parts that suits no model");
@@ -28,7 +44,20 @@ read_weights(Reader *reader)
 		return;
 	model->part_count = count;
 	for (uint32_t i = 0; i < count; i++)
+	{
 		model->parts[i].weight = read_finite(reader);
+		has_weight |= model->parts[i].weight != 0;
+	}
+	for (uint32_t i = 0; i < count; i++)
+	{
+		uint32_t	link = read_u32(reader);
+
+		if (!suits_part(model, link))
+			fail(reader, SQLML_DAMAGED, "artifact has a link that suits no part");
+		model->parts[i].link = (SqlmlLink) link;
+	}
+	if (!has_weight)
+		fail(reader, SQLML_DAMAGED, "artifact has no part of any weight");
 }
 
 /*
@@ -40,6 +69,29 @@ is_next_section(const Reader *reader, uint32_t kind)
 	Reader		ahead = *reader;
 
 	return read_u32(&ahead) == kind;
+}
+
+/*
+ * Check that scores are of linear parts that need none
+ */
+static void
+check_sources(Reader *reader)
+{
+	const SqlmlModel *model = reader->model;
+
+	for (uint32_t i = 0; i < model->part_count && !has_failed(reader); i++)
+	{
+		const SqlmlPart *part = &model->parts[i];
+
+		if (part->source == 0)
+			continue;
+		if (part->tree_count > 0)
+			fail(reader, SQLML_DAMAGED, "artifact has a score that is made of nothing");
+		for (uint32_t k = 0; k < part->term_count; k++)
+			if (part->terms[k].kind != TERM_TEXT &&
+				model->features[part->terms[k].feature].op == OP_SCORE)
+				fail(reader, SQLML_DAMAGED, "artifact has a score that is made of scores");
+	}
 }
 
 /*
@@ -63,6 +115,13 @@ read_parts(Reader *reader)
 			read_linear(&section, &model->parts[i]);
 		close_section(reader, &section);
 	}
+	check_sources(reader);
+}
+
+double *
+get_source_scores(const SqlmlModel *model, const SqlmlWorkspace *workspace, uint32_t source)
+{
+	return workspace->source_scores + (size_t) source * model->output_count;
 }
 
 static void
@@ -71,8 +130,11 @@ score_part(const SqlmlModel *model, const SqlmlPart *part, SqlmlWorkspace *works
 {
 	if (part->tree_count > 0)
 		sum_leaves(model, part, workspace, scores);
+	else if (part->source > 0)
+		memcpy(scores, get_source_scores(model, workspace, part->source - 1),
+			   model->output_count * sizeof(double));
 	else
-		score_linear(model, part, workspace->features, scores);
+		score_linear(model, part, workspace, scores);
 	if (part->is_average)
 		for (uint32_t k = 0; k < model->output_count; k++)
 			scores[k] /= part->tree_count / model->output_count;
@@ -81,16 +143,21 @@ score_part(const SqlmlModel *model, const SqlmlPart *part, SqlmlWorkspace *works
 static void
 blend_parts(const SqlmlModel *model, SqlmlWorkspace *workspace, double *scores)
 {
+	bool		is_first = true;
+
 	for (uint32_t i = 0; i < model->part_count; i++)
 	{
 		const SqlmlPart *part = &model->parts[i];
-		double	   *own = i == 0 ? scores : workspace->part_scores;
+		double	   *own = is_first ? scores : workspace->part_scores;
 
+		if (part->weight == 0)
+			continue;
 		score_part(model, part, workspace, own);
 		if (model->blends_responses)
-			respond(model, own);
+			respond(part->link, model->output_count, own);
 		for (uint32_t k = 0; k < model->output_count; k++)
-			scores[k] = i == 0 ? part->weight * own[k] : scores[k] + part->weight * own[k];
+			scores[k] = is_first ? part->weight * own[k] : scores[k] + part->weight * own[k];
+		is_first = false;
 	}
 	if (model->blends_responses)
 		invert_response(model, scores);

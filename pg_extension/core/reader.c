@@ -174,6 +174,27 @@ read_doubles(Reader *reader, double *values, size_t count)
 }
 
 /*
+ * Read floats that a count has vouched for
+ */
+void
+read_floats(Reader *reader, float *values, size_t count)
+{
+	const uint8_t *bytes = take(reader, count * sizeof(float));
+	bool		are_finite = true;
+
+	for (size_t i = 0; bytes != NULL && i < count; i++, bytes += sizeof(float))
+	{
+		uint32_t	bits = (uint32_t) bytes[0] | (uint32_t) bytes[1] << 8 |
+			(uint32_t) bytes[2] << 16 | (uint32_t) bytes[3] << 24;
+
+		memcpy(&values[i], &bits, sizeof(bits));
+		are_finite &= isfinite(values[i]) != 0;
+	}
+	if (!are_finite)
+		fail(reader, SQLML_DAMAGED, "artifact holds a number that is not finite");
+}
+
+/*
  * Read how many items follow, each of at least item_size bytes. What the
  * bytes cannot hold is refused before anyone allocates for it.
  */

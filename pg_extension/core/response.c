@@ -62,19 +62,19 @@ get_response(SqlmlLink link, double score)
  * Turn the raw scores of a row into its responses
  */
 void
-respond(const SqlmlModel *model, double *scores)
+respond(SqlmlLink link, uint32_t output_count, double *scores)
 {
 	double		largest;
 	double		sum;
 
-	if (model->link != SQLML_SOFTMAX)
+	if (link != SQLML_SOFTMAX)
 	{
-		scores[0] = get_response(model->link, scores[0]);
+		scores[0] = get_response(link, scores[0]);
 		return;
 	}
-	largest = get_largest(scores, model->output_count);
-	sum = sum_exponentials(scores, model->output_count, largest);
-	for (uint32_t k = 0; k < model->output_count; k++)
+	largest = get_largest(scores, output_count);
+	sum = sum_exponentials(scores, output_count, largest);
+	for (uint32_t k = 0; k < output_count; k++)
 		scores[k] = exp(scores[k] - largest) / sum;
 }
 

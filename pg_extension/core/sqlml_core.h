@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SQLML_FORMAT_VERSION 2
+#define SQLML_FORMAT_VERSION 3
 
 typedef enum SqlmlStatus
 {
@@ -49,6 +49,13 @@ typedef struct SqlmlText
 	uint32_t	size;
 } SqlmlText;
 
+/* NaN is a missing element */
+typedef struct SqlmlArray
+{
+	const double *elements;
+	uint32_t	count;
+} SqlmlArray;
+
 typedef enum SqlmlProblem
 {
 	SQLML_BINARY = 0,
@@ -72,7 +79,8 @@ typedef enum SqlmlKind
 	SQLML_NUMERIC = 0,
 	SQLML_BOOLEAN = 1,
 	SQLML_CATEGORY = 2,
-	SQLML_DATETIME = 3
+	SQLML_DATETIME = 3,
+	SQLML_ARRAY = 4
 } SqlmlKind;
 
 typedef struct SqlmlColumn
@@ -93,7 +101,9 @@ typedef struct SqlmlModel
 	uint32_t	column_count;
 	SqlmlColumn *columns;
 	uint32_t	feature_count;
-	struct SqlmlFeature *features;	/* private from here on */
+	uint32_t	vocabulary_count;	/* private from here on */
+	struct Vocabulary *vocabularies;
+	struct SqlmlFeature *features;
 	struct Encoding *encoding;
 	SqlmlLink	link;
 	bool		blends_responses;	/* of its parts; else their raw scores */
@@ -116,6 +126,7 @@ typedef struct SqlmlValue
 		double		number;		/* NUMERIC; BOOLEAN as 0 or 1 */
 		int64_t		micros;		/* DATETIME: since 2000-01-01 00:00 UTC */
 		SqlmlText	text;		/* CATEGORY, in UTF-8 */
+		SqlmlArray	array;		/* ARRAY */
 	}			as;
 } SqlmlValue;
 

@@ -134,6 +134,22 @@ hash_character(uint64_t hash, uint32_t code)
 	return hash_byte(hash, 0x80 | (code & 0x3F));
 }
 
+double
+get_text_count(const TextCounts *counts, SqlmlOp op)
+{
+	switch (op)
+	{
+		case OP_CHARACTERS:
+			return counts->characters;
+		case OP_WORDS:
+			return counts->words;
+		case OP_DIGITS:
+			return counts->digits;
+		default:
+			return counts->capitals;
+	}
+}
+
 TextReader
 start_text(SqlmlText text)
 {

@@ -26,6 +26,7 @@ typedef struct TextReader
 
 extern TextReader start_text(SqlmlText text);
 extern bool read_token(TextReader *reader, uint64_t *hash);
+extern double get_text_count(const TextCounts *counts, SqlmlOp op);
 extern uint64_t hash_bigram(uint64_t first, uint64_t second);
 
 #pragma GCC visibility pop

@@ -40,6 +40,15 @@ find_place(const ModelObject *model, const SqlmlColumn *column, PyObject *names[
 
 	if (name == NULL)
 		return false;
+	if (column->kind == SQLML_ARRAY)
+	{
+		raise_error(model->state, "0A000",
+					PyUnicode_FromFormat("column \"%U\" is an array, which the function cannot take",
+										 name),
+					NULL, PyUnicode_FromString("Use sqlml.predict, or a row."));
+		Py_DECREF(name);
+		return false;
+	}
 	place->list = LIST_OF_KIND[column->kind];
 	place->index = PySequence_Index(names[place->list], name);
 	if (place->index < 0 && PyErr_ExceptionMatches(PyExc_ValueError))

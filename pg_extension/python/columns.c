@@ -10,15 +10,22 @@
 typedef struct Column
 {
 	Py_buffer	missing;		/* a byte a row */
-	Py_buffer	values;			/* float64, bytes of 0 and 1, int64, or the texts' bytes */
-	Py_buffer	offsets;		/* CATEGORY: int64, one more than rows */
+	Py_buffer	values;			/* float64, bytes of 0 and 1, int64; of texts the bytes, of
+								 * arrays the elements */
+	Py_buffer	offsets;		/* of texts and arrays: int64, one more than rows */
 } Column;
 
-static const Py_ssize_t VALUE_SIZES[] = {sizeof(double), 1, 0, sizeof(int64_t)};
+static const Py_ssize_t VALUE_SIZES[] = {sizeof(double), 1, 1, sizeof(int64_t), sizeof(double)};
 
-/* Whether texts lie within their bytes; the offsets are int64, one more than rows */
+static bool
+has_offsets(SqlmlKind kind)
+{
+	return kind == SQLML_CATEGORY || kind == SQLML_ARRAY;
+}
+
+/* Whether texts or arrays lie within so many items; the offsets are int64, one more than rows */
 bool
-has_sound_offsets(const Py_buffer *buffer, Py_ssize_t content_size, Py_ssize_t row_count)
+has_sound_offsets(const Py_buffer *buffer, Py_ssize_t item_count, Py_ssize_t row_count)
 {
 	const int64_t *offsets = buffer->buf;
 
@@ -27,7 +34,7 @@ has_sound_offsets(const Py_buffer *buffer, Py_ssize_t content_size, Py_ssize_t r
 	for (Py_ssize_t row = 0; row < row_count; row++)
 		if (offsets[row + 1] < offsets[row] || offsets[row + 1] - offsets[row] > UINT32_MAX)
 			return false;
-	return offsets[row_count] <= content_size;
+	return offsets[row_count] <= item_count;
 }
 
 static bool
@@ -39,7 +46,7 @@ fill_column(Column *column, SqlmlKind kind, PyObject *buffers, Py_ssize_t row_co
 	bool		is_sound;
 
 	if (!PyTuple_Check(buffers) ||
-		!PyArg_ParseTuple(buffers, kind == SQLML_CATEGORY ? "OOO" : "OO",
+		!PyArg_ParseTuple(buffers, has_offsets(kind) ? "OOO" : "OO",
 						  &missing, &values, &offsets))
 	{
 		if (!PyErr_Occurred())
@@ -51,9 +58,9 @@ fill_column(Column *column, SqlmlKind kind, PyObject *buffers, Py_ssize_t row_co
 		(offsets != NULL && PyObject_GetBuffer(offsets, &column->offsets, PyBUF_SIMPLE) < 0))
 		return false;
 	is_sound = column->missing.len == row_count;
-	if (kind == SQLML_CATEGORY)
+	if (has_offsets(kind))
 		is_sound = is_sound &&
-			has_sound_offsets(&column->offsets, column->values.len, row_count);
+			has_sound_offsets(&column->offsets, column->values.len / VALUE_SIZES[kind], row_count);
 	else
 		is_sound = is_sound && column->values.len == row_count * VALUE_SIZES[kind];
 	if (!is_sound)
@@ -81,6 +88,10 @@ get_value(const Column *column, SqlmlKind kind, Py_ssize_t row)
 		case SQLML_CATEGORY:
 			value.as.text.data = (const char *) column->values.buf + offsets[row];
 			value.as.text.size = (uint32_t) (offsets[row + 1] - offsets[row]);
+			break;
+		case SQLML_ARRAY:
+			value.as.array.elements = (const double *) column->values.buf + offsets[row];
+			value.as.array.count = (uint32_t) (offsets[row + 1] - offsets[row]);
 			break;
 	}
 	return value;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 static const char *const PROBLEM_NAMES[] = {"binary", "multiclass", "regression"};
-static const char *const KIND_NAMES[] = {"numeric", "boolean", "category", "datetime"};
+static const char *const KIND_NAMES[] = {"numeric", "boolean", "category", "datetime", "array"};
 
 PyObject *
 text_object(SqlmlText text)

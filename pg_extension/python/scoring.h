@@ -70,7 +70,7 @@ extern int64_t get_class(const ModelObject *self, PyObject *label);
 /* columns.c: many rows */
 extern PyObject *model_raw_scores(PyObject *object, PyObject *arguments);
 extern PyObject *model_contributions(PyObject *object, PyObject *arguments);
-extern bool has_sound_offsets(const Py_buffer *buffer, Py_ssize_t content_size,
+extern bool has_sound_offsets(const Py_buffer *buffer, Py_ssize_t item_count,
 							  Py_ssize_t row_count);
 
 /* texts.c: the tokens of many texts */

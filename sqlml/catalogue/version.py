@@ -16,9 +16,20 @@ from psycopg.types.json import Jsonb
 
 from sqlml.compile.sql import ModelSql
 from sqlml.db import get_query
-from sqlml.enums import Direction, ProblemType
+from sqlml.enums import Direction, EstimatorName, ProblemType
 from sqlml.search.decisions import Decision
-from sqlml.search.leaderboard import Member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionMember:
+    """What a trial of the job is of a version."""
+
+    trial: int
+    estimator: EstimatorName
+    weight: float
+    """Its share; those of all members add up to 1."""
+    fit_count: int
+    """Fits of it that answer together: those of the folds, or one on all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +55,8 @@ class Version:
     score_interval: tuple[float, float] | None = None
     """Where the score lies with 95 %."""
     predict_us: float | None = None
-    """Microseconds in which one core predicts a row."""
-    members: tuple[Member, ...] = ()
+    """Microseconds in which one core predicts a row, estimated."""
+    members: tuple[VersionMember, ...] = ()
     """Heaviest first."""
     decisions: tuple[Decision, ...] = ()
     importances: Mapping[str, float] = field(default_factory=dict)

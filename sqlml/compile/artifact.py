@@ -5,32 +5,27 @@ Owns the order of the sections and what a model must be like to be compiled. Rai
 `NotCompilable`, which names what the artifact cannot express.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlml.compile.booster import Surroundings, read_booster
+from sqlml.compile.features import write_features
+from sqlml.compile.forest import read_forest
 from sqlml.compile.linear import write_linear
-from sqlml.compile.trees import read_booster, write_trees
+from sqlml.compile.trees import CompiledTrees, write_trees
+from sqlml.compile.vocabulary import write_vocabularies
 from sqlml.compile.writer import Writer, make_file
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.errors import NotCompilable
 from sqlml.extract.dataset import Column
-from sqlml.search.fitted import (
-    LINKS,
-    Blend,
-    Feature,
-    FeatureOp,
-    FittedModel,
-    LinearPart,
-    Link,
-    TreePart,
-)
+from sqlml.search.fitted import LINKS, Blend, FittedModel, ForestPart, LinearPart, Link
 
 SECTION_MODEL = 1
 SECTION_COLUMNS = 2
 SECTION_FEATURES = 3
 SECTION_TREES = 4
 SECTION_LINEAR = 5
+SECTION_VOCABULARIES = 6
 MAX_PARTS = 256
 
 PROBLEM_CODES = {
@@ -43,12 +38,14 @@ KIND_CODES = {
     ColumnKind.BOOLEAN: 1,
     ColumnKind.CATEGORY: 2,
     ColumnKind.DATETIME: 3,
+    ColumnKind.ARRAY: 4,
 }
-OP_CODES = {op: code for code, op in enumerate(FeatureOp)}
 LINK_CODES = {link: code for code, link in enumerate(Link)}
 BLEND_CODES = {blend: code for code, blend in enumerate(Blend)}
 UNBLENDED_LINKS = (Link.EXPM1, Link.SQUARE)
-"""Links whose responses are not blended: their inverse is not that of every sum."""
+"""Links that are not applied to a blend of responses: their inverse is not that of every sum."""
+MIXED_LINKS = (Link.IDENTITY, Link.EXP, Link.EXPM1, Link.SQUARE)
+"""Links that the parts of a regression may have each for itself, where responses are blended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +64,54 @@ class Artifact:
 def compile_model(model: FittedModel) -> Artifact:
     """Compile a fitted model, or raise `NotCompilable`."""
     output_count = get_output_count(model)
-    _check_parts(model)
-    parts = [_write_part(model, part, output_count) for part in model.parts]
-    # A booster's own sigmoid is a weight: it multiplies the raw scores of that part.
-    weights = [weight * part.sigmoid for weight, part in zip(model.weights, parts, strict=True)]
+    trees = read_trees(model)
+    vocabularies = write_vocabularies(model.vocabularies, model.columns)
     sections = [
-        (SECTION_MODEL, _write_model(model, output_count, weights)),
+        (SECTION_MODEL, _write_model(model, output_count, get_weights(model, trees))),
         (SECTION_COLUMNS, _write_columns(model.columns)),
-        (SECTION_FEATURES, _write_features(model.columns, model.features)),
-        *((part.kind, part.payload) for part in parts),
+        (SECTION_VOCABULARIES, vocabularies),
+        (SECTION_FEATURES, write_features(model, output_count)),
     ]
+    for place, part in enumerate(model.parts):
+        if isinstance(part, LinearPart):
+            sections.append((SECTION_LINEAR, write_linear(part, model, output_count)))
+        else:
+            sections.append((SECTION_TREES, write_trees(trees[place])))
     data, crc32 = make_file(sections)
     return Artifact(data, crc32)
+
+
+def read_trees(model: FittedModel) -> dict[int, CompiledTrees]:
+    """Read the parts that are trees, by their places, or raise `NotCompilable`."""
+    output_count = get_output_count(model)
+    _check_parts(model)
+    trees: dict[int, CompiledTrees] = {}
+    for place, part in enumerate(model.parts):
+        if isinstance(part, LinearPart):
+            continue
+        if isinstance(part, ForestPart):
+            trees[place] = read_forest(part, output_count, len(model.features))
+            continue
+        around = Surroundings(
+            problem_type=model.problem_type,
+            link=model.part_links[place],
+            output_count=output_count,
+            feature_count=len(model.features),
+        )
+        trees[place] = read_booster(part, around)
+        if trees[place].sigmoid != 1 and model.blend is Blend.RESPONSE:
+            raise NotCompilable(
+                f'objective "{trees[place].objective}" cannot be blended by its response'
+            )
+    return trees
+
+
+def get_weights(model: FittedModel, trees: Mapping[int, CompiledTrees]) -> list[float]:
+    """The weights of the parts; a booster's own sigmoid multiplies its raw scores."""
+    sigmoids = [
+        trees[place].sigmoid if place in trees else 1.0 for place in range(len(model.parts))
+    ]
+    return [weight * sigmoid for weight, sigmoid in zip(model.weights, sigmoids, strict=True)]
 
 
 def get_output_count(model: FittedModel) -> int:
@@ -104,26 +137,23 @@ def _check_parts(model: FittedModel) -> None:
         raise NotCompilable(f"a model cannot have {len(model.parts)} parts")
     if len(model.weights) != len(model.parts):
         raise NotCompilable(f"{len(model.parts)} parts cannot have {len(model.weights)} weights")
+    if not any(model.weights):
+        raise NotCompilable("a model cannot have the weight 0 for every part")
+    _check_links(model)
     if model.threshold != 0 and model.problem_type is not ProblemType.BINARY:
         raise NotCompilable(f"a {model.problem_type} model cannot have a threshold")
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
-    """A part as bytes, and what its raw scores are still to be multiplied by."""
-
-    kind: int
-    payload: bytes
-    sigmoid: float = 1.0
-
-
-def _write_part(model: FittedModel, part: LinearPart | TreePart, output_count: int) -> _Section:
-    if isinstance(part, LinearPart):
-        return _Section(SECTION_LINEAR, write_linear(part, model.features, output_count))
-    booster = read_booster(part.booster, model, output_count)
-    if booster.sigmoid != 1 and model.blend is Blend.RESPONSE:
-        raise NotCompilable(f'objective "{booster.objective}" cannot be blended by its response')
-    return _Section(SECTION_TREES, write_trees(booster, len(model.features)), booster.sigmoid)
+def _check_links(model: FittedModel) -> None:
+    if len(model.part_links) != len(model.parts):
+        raise NotCompilable(f"{len(model.parts)} parts cannot have {len(model.links)} links")
+    is_mixed = model.problem_type is ProblemType.REGRESSION and model.blend is Blend.RESPONSE
+    for link in model.part_links:
+        if link is not model.link and not (is_mixed and link in MIXED_LINKS):
+            raise NotCompilable(
+                f"a part of a {model.problem_type} model with the link {model.link}"
+                f" cannot have the link {link}"
+            )
 
 
 def _write_model(model: FittedModel, output_count: int, weights: Sequence[float]) -> bytes:
@@ -143,6 +173,8 @@ def _write_model(model: FittedModel, output_count: int, weights: Sequence[float]
     writer.u32(len(weights))
     for weight in weights:
         writer.finite(weight)
+    for link in model.part_links:
+        writer.u32(LINK_CODES[link])
     return writer.take()
 
 
@@ -156,36 +188,3 @@ def _write_columns(columns: Sequence[Column]) -> bytes:
         writer.text(column.name)
         writer.text(column.type_name)
     return writer.take()
-
-
-def _write_features(columns: Sequence[Column], features: Sequence[Feature]) -> bytes:
-    indexes = {column.name: index for index, column in enumerate(columns)}
-    writer = Writer()
-    writer.u32(len(features))
-    for feature in features:
-        index = indexes.get(feature.column)
-        if index is None:
-            raise NotCompilable(f'feature column "{feature.column}" is no column of the model')
-        _check_feature(feature, columns[index].kind)
-        writer.u32(index)
-        writer.u32(OP_CODES[feature.op])
-        writer.f64(feature.fill)
-        writer.texts(feature.levels)
-    return writer.take()
-
-
-def _check_feature(feature: Feature, kind: ColumnKind) -> None:
-    if feature.op is FeatureOp.VALUE:
-        suits = kind in (ColumnKind.NUMERIC, ColumnKind.BOOLEAN)
-    elif feature.op is FeatureOp.CODE:
-        suits = kind is ColumnKind.CATEGORY
-    else:
-        suits = kind is ColumnKind.DATETIME
-    if not suits:
-        raise NotCompilable(f'column "{feature.column}" is {kind} and has no {feature.op}')
-    if math.isinf(feature.fill):
-        raise NotCompilable(f'column "{feature.column}" has an infinite fill')
-    if feature.op is not FeatureOp.CODE and feature.levels:
-        raise NotCompilable(f'column "{feature.column}" has levels but no code')
-    if len(set(feature.levels)) != len(feature.levels):
-        raise NotCompilable(f'column "{feature.column}" has the same level twice')

@@ -8,6 +8,7 @@ before it, and where it could become too large the model is refused.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlml.errors import NotCompilable
@@ -23,6 +24,9 @@ ZERO_SQUARE = 1.5717277847026285e-162
 """The largest number whose square rounds to zero."""
 FINITE_SQUARE = 1.3407807929942596e154
 """The largest number whose square is finite."""
+LARGEST_REAL = 3.4028234663852886e38
+ZERO_REAL = 7.006492321624085e-46
+"""The largest number that is zero as a real."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ def literal(value: float) -> str:
 def constant(value: float) -> Number:
     """A number that stands in the model."""
     return Number(literal(value), abs(value), abs(value) or TINIEST)
+
+
+def write_array(values: Sequence[float]) -> str:
+    """Write an array of doubles so that they read back as the same ones."""
+    return f"'{{{','.join(map(repr, values))}}}'::float8[]"
 
 
 def add(left: Number, right: Number) -> Number:
@@ -87,6 +96,18 @@ def find_underflow(factor: float) -> float:
     while math.nextafter(limit, 1) * factor == 0:
         limit = math.nextafter(limit, 1)
     return limit
+
+
+def round_to_real(number: Number) -> Number:
+    """Round a number, whose text is a column's name, to a real."""
+    text = number.text
+    if number.most > LARGEST_REAL:
+        raise NotCompilable("a score of the model may overflow, which SQL cannot do")
+    rounded = (
+        f"CASE WHEN abs({text}) <= {literal(ZERO_REAL)} THEN {text} * {literal(0.0)}"
+        f" ELSE {text}::real::float8 END"
+    )
+    return Number(rounded, LARGEST_REAL)
 
 
 def square(score: Number) -> str:

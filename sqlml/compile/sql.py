@@ -7,19 +7,19 @@ ends with OFFSET 0, which keeps PostgreSQL from merging it with the next one and
 its expressions anew wherever they are used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from sqlml.compile.artifact import get_output_count
-from sqlml.compile.double import Number, add, constant, literal, multiply
-from sqlml.compile.sql_features import encode, quote_literal, quote_name
+from sqlml.compile.artifact import get_output_count, get_weights, read_trees
+from sqlml.compile.double import Number, add, constant, literal, multiply, round_to_real
+from sqlml.compile.sql_features import encode, look_up, quote_literal, quote_name
 from sqlml.compile.sql_links import ROW, Stages, invert_responses, write_responses
 from sqlml.compile.sql_parts import write_linear_score, write_terms, write_tree_score
-from sqlml.compile.trees import BoosterText, read_booster
+from sqlml.compile.trees import CompiledTrees
 from sqlml.enums import ProblemType
 from sqlml.errors import NotCompilable
-from sqlml.search.fitted import Blend, FittedModel, LinearPart, TreePart
+from sqlml.search.fitted import Blend, FeatureOp, FittedModel, LinearPart
 
 MAX_LEAVES = 32_000
 """A query of that size has 3 MB, and PostgreSQL takes 0.2 s to plan it."""
@@ -29,7 +29,7 @@ MAX_FEATURES = 800
 """A feature with a linear term takes two of the 1664 columns that PostgreSQL allows."""
 
 Scores = list[Number]
-Boosters = Mapping[int, BoosterText]
+Parts = dict[int, Scores]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,86 +54,133 @@ def make_sql(model: FittedModel) -> ModelSql:
         return ModelSql(None, error.message, inputs)
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A model, its trees by the places of their parts, and the stages that are written."""
+
+    model: FittedModel
+    trees: Mapping[int, CompiledTrees]
+    output_count: int
+    stages: Stages
+
+
 def _write(model: FittedModel) -> str:
-    output_count = get_output_count(model)
-    boosters = {
-        place: read_booster(part.booster, model, output_count)
-        for place, part in enumerate(model.parts)
-        if isinstance(part, TreePart)
-    }
-    _check_size(boosters, output_count, len(model.features))
-    stages = Stages()
-    _write_features(stages, model)
-    parts = _write_parts(stages, model, boosters, output_count)
-    scores = _calibrate(stages, model, _blend(stages, model, boosters, parts))
-    _write_answer(stages, model, scores)
-    return stages.text
+    trees = read_trees(model)
+    weights = get_weights(model, trees)
+    used = [place for place, weight in enumerate(weights) if weight != 0]
+    draft = _Draft(model, trees, get_output_count(model), Stages())
+    _check_size(draft, used)
+    names = _write_features(draft)
+    parts = _write_sources(draft, names)
+    others = [place for place in used if place not in parts]
+    parts |= _write_parts(draft, "", others, _Columns(names, _name_all(parts)))
+    blended = _blend(draft, {place: weights[place] for place in used}, parts)
+    _write_answer(draft.stages, model, _calibrate(draft.stages, model, blended))
+    return draft.stages.text
 
 
-def _check_size(boosters: Boosters, output_count: int, feature_count: int) -> None:
-    trees = [booster.trees for booster in boosters.values()]
-    leaf_count = sum(int(tree["num_leaves"]) for group in trees for tree in group)
-    tree_count = max((len(group) // output_count for group in trees), default=0)
+def _check_size(draft: _Draft, used: Sequence[int]) -> None:
+    groups = [draft.trees[place].trees for place in used if place in draft.trees]
+    leaf_count = sum(len(tree.leaves) for group in groups for tree in group)
+    tree_count = max((len(group) // draft.output_count for group in groups), default=0)
     for count, limit, thing in (
         (leaf_count, MAX_LEAVES, "leaves"),
         (tree_count, MAX_TREES, "trees"),
-        (feature_count, MAX_FEATURES, "features"),
+        (len(draft.model.features), MAX_FEATURES, "features"),
     ):
         if count > limit:
             raise NotCompilable(f"it has {count} {thing}, and SQL can hold {limit}")
 
 
-def _write_features(stages: Stages, model: FittedModel) -> None:
-    columns = {column.name: column for column in model.columns}
+def _write_features(draft: _Draft) -> list[str]:
+    """Write all features but scores; lookups are made of codes, so they come after these."""
+    columns = {column.name: column for column in draft.model.columns}
+    features, lookups = {}, {}
+    for index, feature in enumerate(draft.model.features):
+        if feature.op is FeatureOp.LOOKUP:
+            lookups[f"f{index}"] = look_up(feature)
+        elif feature.op is not FeatureOp.SCORE:
+            value = f"{ROW}.{quote_name(feature.column)}"
+            features[f"f{index}"] = encode(feature, columns[feature.column], value)
+    draft.stages.add("feature", features)
+    if lookups:
+        draft.stages.add("lookup", lookups, features)
+    return [*features, *lookups]
+
+
+def _write_sources(draft: _Draft, names: list[str]) -> Parts:
+    """Write the parts whose scores are features, and these, whose names are added."""
     features = {
-        f"f{index}": encode(feature, columns[feature.column], f"{ROW}.{quote_name(feature.column)}")
-        for index, feature in enumerate(model.features)
+        f"f{index}": feature
+        for index, feature in enumerate(draft.model.features)
+        if feature.op is FeatureOp.SCORE
     }
-    stages.add("feature", features)
+    if not features:
+        return {}
+    places = sorted({feature.source for feature in features.values()})
+    parts = _write_parts(draft, "source_", places, _Columns(names, names))
+    scores = {
+        name: round_to_real(parts[feature.source][feature.place])
+        for name, feature in features.items()
+    }
+    draft.stages.add_numbers("scored", scores, [*names, *_name_all(parts)])
+    names += features
+    return parts
 
 
-def _write_parts(
-    stages: Stages, model: FittedModel, boosters: Boosters, output_count: int
-) -> list[Scores]:
-    """Write the raw scores of each part: those of part 1 are p1_0, p1_1, …"""
+def _name_all(parts: Parts) -> list[str]:
+    return [number.text for scores in parts.values() for number in scores]
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Of the last stage: the names of the features, and of what later stages need."""
+
+    features: Sequence[str]
+    kept: Sequence[str]
+
+
+def _write_parts(draft: _Draft, prefix: str, places: Sequence[int], columns: _Columns) -> Parts:
+    """Write the raw scores of some parts: those of part 1 are p1_0, p1_1, …"""
+    if not places:
+        return {}
+    parts = {place: draft.model.parts[place] for place in places}
     terms: dict[str, Number] = {}
-    for place, part in enumerate(model.parts):
+    for place, part in parts.items():
         if isinstance(part, LinearPart):
             terms |= write_terms(part, place)
     if terms:
-        stages.add_numbers("term", terms, [f"f{index}" for index in range(len(model.features))])
+        kept = dict.fromkeys([*columns.features, *columns.kept])
+        draft.stages.add_numbers(f"{prefix}term", terms, kept)
+    count = draft.output_count
     scores = {
         f"p{place}_{k}": write_linear_score(part, place, k, terms)
         if isinstance(part, LinearPart)
-        else write_tree_score(boosters[place], model.features, k, output_count)
-        for place, part in enumerate(model.parts)
-        for k in range(output_count)
+        else write_tree_score(draft.trees[place], draft.model.features, k, count)
+        for place, part in parts.items()
+        for k in range(count)
     }
-    numbers = stages.add_numbers("part", scores)
-    return [numbers[first : first + output_count] for first in range(0, len(numbers), output_count)]
+    numbers = draft.stages.add_numbers(f"{prefix}part", scores, columns.kept)
+    return {place: numbers[count * i : count * (i + 1)] for i, place in enumerate(places)}
 
 
-def _blend(stages: Stages, model: FittedModel, boosters: Boosters, parts: list[Scores]) -> Scores:
+def _blend(draft: _Draft, weights: Mapping[int, float], parts: Parts) -> Scores:
     """Write the weighted sums of the parts as raw scores, b0, b1, …"""
+    stages, model = draft.stages, draft.model
     if model.blend is Blend.RESPONSE:
-        waiting = [number for scores in parts for number in scores]
-        for place, scores in enumerate(parts):
+        waiting = [number for scores in parts.values() for number in scores]
+        for place in weights:
             # Beside it stand what later parts need and what earlier ones have become.
-            parts[place] = write_responses(stages, model.link, scores, f"{place}_", waiting)
+            link = model.part_links[place]
+            parts[place] = write_responses(stages, link, parts[place], f"{place}_", waiting)
             waiting += parts[place]
-    # A booster's own sigmoid multiplies its raw scores.
-    sigmoids = [
-        boosters[place].sigmoid if place in boosters else 1.0 for place in range(len(parts))
-    ]
-    weights = [weight * sigmoid for weight, sigmoid in zip(model.weights, sigmoids, strict=True)]
-    if model.blend is Blend.RAW and weights == [1.0]:
-        return parts[0]
+    if model.blend is Blend.RAW and list(weights.values()) == [1.0]:
+        return parts[next(iter(weights))]
     sums = {
         f"b{k}": reduce(
-            add,
-            [multiply(scores[k], weight) for weight, scores in zip(weights, parts, strict=True)],
+            add, [multiply(parts[place][k], weight) for place, weight in weights.items()]
         )
-        for k in range(len(parts[0]))
+        for k in range(draft.output_count)
     }
     numbers = stages.add_numbers("blend", sums)
     if model.blend is Blend.RESPONSE:

@@ -5,8 +5,9 @@ Columns become features in SQL: numbers, codes and parts of dates, missing ones 
 import json
 import math
 
-from sqlml.compile.double import literal
+from sqlml.compile.double import literal, write_array
 from sqlml.enums import ColumnKind
+from sqlml.errors import NotCompilable
 from sqlml.extract.dataset import Column
 from sqlml.search.fitted import Feature, FeatureOp
 
@@ -24,13 +25,23 @@ def encode(feature: Feature, column: Column, value: str) -> str:
     """Write a feature of a column's value: float8, or integer for a code, which is never NULL."""
     if feature.op is FeatureOp.CODE:
         return _encode_code(feature, value)
-    if column.kind is ColumnKind.NUMERIC:
-        number = f"nullif({value}::float8, 'NaN'::float8)"
-    elif column.kind is ColumnKind.BOOLEAN:
-        number = f"{value}::boolean::integer::float8"
-    else:
-        number = _encode_date(feature.op, column, value)
+    match column.kind:
+        case ColumnKind.NUMERIC:
+            number = f"nullif({value}::float8, 'NaN'::float8)"
+        case ColumnKind.BOOLEAN:
+            number = f"{value}::boolean::integer::float8"
+        case ColumnKind.CATEGORY:
+            number = _encode_text(feature, f"{value}::text")
+        case ColumnKind.DATETIME:
+            number = _encode_date(feature.op, column, value)
+        case ColumnKind.ARRAY:
+            raise NotCompilable(f'it reads arrays, of column "{column.name}", which SQL does not')
     return number if math.isnan(feature.fill) else f"coalesce({number}, {literal(feature.fill)})"
+
+
+def look_up(feature: Feature) -> str:
+    """Write the value of a code that is a column of the last stage."""
+    return f"({write_array(feature.values)})[f{feature.source} + 1]"
 
 
 def quote_literal(text: str) -> str:
@@ -51,6 +62,18 @@ def _encode_code(feature: Feature, value: str) -> str:
     return (
         f"CASE WHEN {value} IS NULL THEN 0"
         f" ELSE coalesce(({table}::jsonb -> {value}::text)::integer, 1) END"
+    )
+
+
+def _encode_text(feature: Feature, text: str) -> str:
+    match feature.op:
+        case FeatureOp.CHARACTERS:
+            return f"char_length({text})::float8"
+        case FeatureOp.DIGITS:
+            others = f"translate({text}, '0123456789', '')"
+            return f"(char_length({text}) - char_length({others}))::float8"
+    raise NotCompilable(
+        f'it reads the words of column "{feature.column}", which SQL cannot cut as sqlml does'
     )
 
 

@@ -61,9 +61,10 @@ def write_responses(
             text = exponential(score)
             most = math.exp(most) if most < LARGEST_EXPONENT else math.inf
         case Link.EXPM1:
-            text, most = exponential_minus_one(score), math.inf
+            text = exponential_minus_one(score)
+            most = math.exp(most) if most < LARGEST_EXPONENT else math.inf
         case Link.SQUARE:
-            text, most = square(score), math.inf
+            text, most = square(score), most * most
         case Link.LOGISTIC:
             text, most = logistic(score), 1.0
         case _:

@@ -14,15 +14,28 @@ from sqlml.compile.double import (
     literal,
     multiply,
     subtract,
+    write_array,
 )
-from sqlml.compile.trees import CATEGORICAL, BoosterText, Node, read_nodes
+from sqlml.compile.trees import (
+    CATEGORICAL,
+    DEFAULT_LEFT,
+    MISSING_ZERO,
+    CompiledTree,
+    CompiledTrees,
+)
 from sqlml.errors import NotCompilable
-from sqlml.search.fitted import CodeTerm, Feature, FeatureOp, LinearPart, NumericTerm
+from sqlml.search.fitted import (
+    CodeTerm,
+    Feature,
+    FeatureOp,
+    LinearPart,
+    LinearTerm,
+    NumericTerm,
+    StepTerm,
+)
 
 ZERO: float = struct.unpack("<f", struct.pack("<f", 1e-35))[0]
 """LightGBM takes numbers this near zero as zero."""
-DEFAULT_LEFT = 2
-MISSING_ZERO, MISSING_NAN = 1, 2
 MAX_DEPTH = 300
 """Splits on the way to a leaf; PostgreSQL's parser is given 2 MB of stack."""
 
@@ -50,56 +63,87 @@ def write_linear_score(
     """Write the intercept and the terms, in their order."""
     score = constant(float(part.intercepts[output]))
     for index, term in enumerate(part.terms):
-        if isinstance(term, CodeTerm):
-            score = add(score, _write_code_term(term, output))
-        else:
-            name = f"u{place}_{index}"
-            scaled = Number(name, terms[name].most, terms[name].least)
-            product = multiply(scaled, float(term.weights[output]))
-            missing = float(term.missing_weights[output])
-            text = (
-                f"CASE WHEN f{term.feature} IS NULL THEN {literal(missing)} ELSE {product.text} END"
-            )
-            score = add(score, Number(text, max(product.most, abs(missing))))
+        score = add(score, _write_term(term, output, terms.get(f"u{place}_{index}")))
     return score
+
+
+def _write_term(term: LinearTerm, output: int, scaled: Number | None) -> Number:
+    match term:
+        case CodeTerm():
+            return _write_code_term(term, output)
+        case StepTerm():
+            return _write_step_term(term, output)
+        case NumericTerm() if scaled is not None:
+            product = multiply(scaled, float(term.weights[output]))
+            return _write_missing(term.feature, float(term.missing_weights[output]), product)
+    raise NotCompilable("it reads the words of texts, which SQL cannot cut as sqlml does")
 
 
 def _write_code_term(term: CodeTerm, output: int) -> Number:
     weights = [float(weight) for weight in term.weights[:, output]]
-    values = ",".join(repr(weight) for weight in weights)
     return Number(
-        f"('{{{values}}}'::float8[])[f{term.feature} + 1]",
+        f"({write_array(weights)})[f{term.feature} + 1]",
         max(abs(weight) for weight in weights),
     )
 
 
+def _write_step_term(term: StepTerm, output: int) -> Number:
+    weights = [float(weight) for weight in term.weights[:, output]]
+    step = f"least(f{term.feature}, {literal(len(weights) - 1.0)})::integer + 1"
+    chosen = Number(f"({write_array(weights)})[{step}]", max(abs(weight) for weight in weights))
+    return _write_missing(term.feature, float(term.missing_weights[output]), chosen)
+
+
+def _write_missing(feature: int, missing: float, present: Number) -> Number:
+    """Write a number that another one stands for where a feature is missing."""
+    text = f"CASE WHEN f{feature} IS NULL THEN {literal(missing)} ELSE {present.text} END"
+    return Number(text, max(present.most, abs(missing)))
+
+
 def write_tree_score(
-    booster: BoosterText, features: Sequence[Feature], output: int, output_count: int
+    trees: CompiledTrees, features: Sequence[Feature], output: int, output_count: int
 ) -> Number:
     """Write the leaves of an output's trees, added from 0 in their order."""
     score = constant(0.0)
-    for tree in booster.trees[output::output_count]:
+    for tree in trees.trees[output::output_count]:
         score = add(score, write_tree(tree, features))
-    if "average_output" not in booster.header:
+    if not trees.is_average:
         return score
-    count = len(booster.trees) // output_count
+    count = len(trees.trees) // output_count
     return Number(f"({score.text}) / {literal(float(count))}", score.most)
 
 
-def write_tree(tree: Mapping[str, str], features: Sequence[Feature]) -> Number:
+def write_tree(tree: CompiledTree, features: Sequence[Feature]) -> Number:
     """Write one tree as nested CASEs."""
-    nodes = read_nodes(tree, int(tree["num_leaves"]) - 1)
-    leaves = [float(value) for value in tree["leaf_value"].split()]
-    words = [int(word) for word in tree.get("cat_threshold", "").split()]
-    bounds = [int(bound) for bound in tree.get("cat_boundaries", "").split()]
+    nodes = [
+        _Node(*values)
+        for values in zip(
+            tree.feature.tolist(),
+            tree.flags.tolist(),
+            tree.left.tolist(),
+            tree.right.tolist(),
+            tree.threshold.tolist(),
+            strict=True,
+        )
+    ]
+    leaves, words, bounds = tree.leaves.tolist(), tree.words.tolist(), tree.bounds.tolist()
     walk = _Walk(features, nodes, leaves, words, bounds)
     return Number(walk.write(0 if nodes else -1, 0), max(abs(leaf) for leaf in leaves))
 
 
 @dataclass(frozen=True, slots=True)
+class _Node:
+    feature: int
+    flags: int
+    left: int
+    right: int
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Walk:
     features: Sequence[Feature]
-    nodes: Sequence[Node]
+    nodes: Sequence[_Node]
     leaves: Sequence[float]
     words: Sequence[int]
     bounds: Sequence[int]
@@ -121,7 +165,7 @@ class _Walk:
             return f"CASE WHEN {_write_right(node)} THEN {right} ELSE {left} END"
         return f"CASE WHEN {_write_left(node)} THEN {left} ELSE {right} END"
 
-    def _write_set(self, node: Node) -> str:
+    def _write_set(self, node: _Node) -> str:
         first, end = self.bounds[int(node.threshold)], self.bounds[int(node.threshold) + 1]
         members = [
             str(32 * place + bit)
@@ -135,7 +179,7 @@ class _Walk:
         return f"{value} = ANY ('{{{','.join(members)}}}'::{type_name}[])"
 
 
-def _sends_missing_left(node: Node) -> bool:
+def _sends_missing_left(node: _Node) -> bool:
     """Whether a missing value, NULL, goes left. Unless told otherwise it counts as zero."""
     if node.flags >> 2:
         return bool(node.flags & DEFAULT_LEFT)
@@ -146,14 +190,14 @@ def _sends_missing_left(node: Node) -> bool:
 # write a split the one is chosen whose ELSE is where missing values go.
 
 
-def _write_left(node: Node) -> str:
+def _write_left(node: _Node) -> str:
     feature, threshold = f"f{node.feature}", _widen(node.threshold)
     zeros_go_right = node.flags >> 2 == MISSING_ZERO and threshold >= 0
     condition = f"{feature} <= {literal(threshold)}"
     return f"{condition} AND abs({feature}) > {literal(ZERO)}" if zeros_go_right else condition
 
 
-def _write_right(node: Node) -> str:
+def _write_right(node: _Node) -> str:
     feature, threshold = f"f{node.feature}", _widen(node.threshold)
     zeros_go_left = node.flags >> 2 == MISSING_ZERO and threshold < 0
     condition = f"{feature} > {literal(threshold)}"

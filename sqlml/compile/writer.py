@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlml.errors import NotCompilable
 
 MAGIC = b"SQLMLART"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class Writer:
@@ -43,6 +43,12 @@ class Writer:
         if not np.isfinite(values).all():
             raise NotCompilable("the model holds a number that is not finite")
         self._parts.append(np.ascontiguousarray(values, dtype="<f8").tobytes())
+
+    def floats(self, values: NDArray[np.float32]) -> None:
+        """Write single-precision numbers that must be finite, row by row."""
+        if not np.isfinite(values).all():
+            raise NotCompilable("the model holds a number that is not finite")
+        self._parts.append(np.ascontiguousarray(values, dtype="<f4").tobytes())
 
     def words(self, values: Sequence[int]) -> None:
         """Write unsigned numbers."""

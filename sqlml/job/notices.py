@@ -43,9 +43,8 @@ def describe_result(leaderboard: Leaderboard, elapsed_s: float) -> str:
         f" by {_describe_members(leaderboard)}"
         f" after {len(leaderboard.trials)} trials in {elapsed_s:.1f} s",
         leaderboard.split,
+        f"{format_number(leaderboard.predict_cost_ns / 1000)} us a row",
     ]
-    if leaderboard.predict_cost_s is not None:
-        parts.append(f"{format_number(leaderboard.predict_cost_s * 1e6)} us a row")
     return "; ".join(parts)
 
 
@@ -59,16 +58,14 @@ def format_number(number: float) -> str:
 
 
 def _describe_range(leaderboard: Leaderboard) -> str:
-    baseline = f"baseline {format_number(leaderboard.baseline_score)}"
-    if leaderboard.score_interval is None:
-        return baseline
-    low, high = map(format_number, leaderboard.score_interval)
-    return f"95 %: {low} to {high}; {baseline}"
+    low, high = map(format_number, leaderboard.interval)
+    return f"95 %: {low} to {high}; baseline {format_number(leaderboard.baseline_score)}"
 
 
 def _describe_members(leaderboard: Leaderboard) -> str:
     """`lightgbm`, or `3 lightgbm and 1 linear`: as many trials as were blended."""
-    counts = Counter(member.estimator for member in leaderboard.members)
+    estimators = {trial.number: trial.estimator for trial in leaderboard.trials}
+    counts = Counter(estimators[member.number] for member in leaderboard.members)
     if sum(counts.values()) < 2:
         return leaderboard.winner.estimator
     return " and ".join(f"{count} {estimator}" for estimator, count in counts.most_common())

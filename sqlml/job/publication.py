@@ -4,28 +4,28 @@ A leaderboard becomes a version: compiled, verified, and with answers to be chec
 Owns what must hold before anything is published. Does not write it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sqlml.catalogue.golden import GOLDEN_ROWS, make_golden
-from sqlml.catalogue.version import Version
+from sqlml.catalogue.version import Version, VersionMember
 from sqlml.compile.artifact import compile_model
 from sqlml.compile.sql import ModelSql, make_sql
 from sqlml.errors import ArtifactDisagrees, NotCompilable
 from sqlml.job.importance import measure_importances
 from sqlml.predict.scorer import Scorer
 from sqlml.search.fitted import Blend, FittedModel, TreePart
-from sqlml.search.leaderboard import Leaderboard, Member
+from sqlml.search.leaderboard import Leaderboard
 
 TOLERANCE = 1e-9
 """
 Relative, where not only the leaves of trees are added: scikit-learn adds a linear score's
 terms in another order, and an exp of numpy's is not always the C library's.
 """
-MICROSECONDS = 1e6
+NS_PER_US = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,6 @@ class VersionMaker:
         model_sql = make_sql(leaderboard.model)
         if self.needs_sql and model_sql.text is None:
             raise refuse_without_sql(self.model_name, model_sql)
-        cost_s = leaderboard.predict_cost_s
         return Version(
             problem_type=leaderboard.problem_type,
             classes=leaderboard.model.classes,
@@ -58,7 +57,7 @@ class VersionMaker:
             metric=leaderboard.metric,
             direction=leaderboard.direction,
             score=leaderboard.score,
-            score_interval=leaderboard.score_interval,
+            score_interval=leaderboard.interval,
             baseline_score=leaderboard.baseline_score,
             split=leaderboard.split,
             train_rows=leaderboard.train_row_count,
@@ -67,16 +66,25 @@ class VersionMaker:
             artifact=artifact,
             golden=draw_golden(scorer, leaderboard, self.seed),
             sql=model_sql,
-            predict_us=None if cost_s is None else cost_s * MICROSECONDS,
-            members=self._numbered(leaderboard.members),
+            predict_us=leaderboard.predict_cost_ns / NS_PER_US,
+            members=self._list_members(leaderboard),
             decisions=leaderboard.decisions,
             importances=measure_importances(
                 scorer, leaderboard.checked_rows, len(artifact), self.seed
             ),
         )
 
-    def _numbered(self, members: tuple[Member, ...]) -> tuple[Member, ...]:
-        return tuple(replace(each, trial=each.trial + self.first_trial) for each in members)
+    def _list_members(self, leaderboard: Leaderboard) -> tuple[VersionMember, ...]:
+        estimators = {trial.number: trial.estimator for trial in leaderboard.trials}
+        return tuple(
+            VersionMember(
+                trial=self.first_trial + member.number,
+                estimator=estimators[member.number],
+                weight=member.weight,
+                fit_count=member.fit_count,
+            )
+            for member in leaderboard.members
+        )
 
 
 def verify(scorer: Scorer, leaderboard: Leaderboard) -> None:

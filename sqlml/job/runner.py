@@ -33,7 +33,7 @@ from sqlml.job.notices import (
     describe_resumption,
 )
 from sqlml.job.options import get_int, make_plan
-from sqlml.job.publication import MICROSECONDS, VersionMaker
+from sqlml.job.publication import NS_PER_US, VersionMaker
 from sqlml.job.queue import Job, JobLog, Queue, make_application_name
 from sqlml.log import start_logging
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
@@ -109,7 +109,7 @@ def train(assignment: Assignment, dsn: str, connection: psycopg.Connection) -> N
         first_trial=joblog.first_trial,
     )
     reporter = Reporter(joblog, maker)
-    leaderboard = search(dataset, plan, reporter.report)
+    leaderboard = search(dataset, plan, reporter.report, offer=reporter.offer)
     joblog.write_phase("compile")
     version = maker.make(leaderboard)
     elapsed_s = time.monotonic() - assignment.started
@@ -158,7 +158,7 @@ def read_trials(connection: psycopg.Connection, job: Job) -> tuple[TrialResult, 
             score=row["score"],
             score_sd=row["score_sd"],
             fit_time_s=row["fit_time_s"],
-            predict_cost_s=row["predict_us"] and row["predict_us"] / MICROSECONDS,
+            predict_cost_ns=row["predict_us"] and row["predict_us"] * NS_PER_US,
             error=row["error"],
         )
         for row in rows
@@ -167,33 +167,32 @@ def read_trials(connection: psycopg.Connection, job: Job) -> tuple[TrialResult, 
 
 @dataclass(slots=True)
 class Reporter:
-    """Writes the steps of a search; improvements and the first interim version become notices."""
+    """Writes what a search tells; improvements and the first interim version become notices."""
 
     joblog: JobLog
     maker: VersionMaker
     has_interim: bool = False
 
     def report(self, step: Progress) -> None:
-        """Write one step, and publish the model that it may come with."""
+        """Write one step."""
         is_news = step.best_score != self.joblog.best_score
         self.joblog.best_score = step.best_score
         if step.result is not None:
             _write_trial(self.joblog, step.result)
         self.joblog.write_phase(step.phase, step.message if is_news else None)
-        if step.interim is not None:
-            self._publish(step.interim, step.phase)
 
-    def _publish(self, leaderboard: Leaderboard, phase: Phase) -> None:
+    def offer(self, leaderboard: Leaderboard) -> None:
+        """Publish a model that is good enough until the next one."""
         job = self.joblog.job
         version = self.maker.make(leaderboard)
         number = publish_interim(self.joblog.connection, job.job_id, version)
         if number is not None and not self.has_interim:
             self.has_interim = True
-            self.joblog.write_phase(phase, describe_interim(number, leaderboard))
+            self.joblog.write_phase(Phase.SEARCH, describe_interim(number, leaderboard))
 
 
 def _write_trial(joblog: JobLog, result: TrialResult) -> None:
-    cost_s = result.predict_cost_s
+    cost_ns = result.predict_cost_ns
     joblog.write_trial(
         dict(result.hyperparameters),
         number=joblog.first_trial + result.number,
@@ -201,7 +200,7 @@ def _write_trial(joblog: JobLog, result: TrialResult) -> None:
         score=result.score,
         score_sd=result.score_sd,
         fit_time_s=result.fit_time_s,
-        predict_us=None if cost_s is None else cost_s * MICROSECONDS,
+        predict_us=None if cost_ns is None else cost_ns / NS_PER_US,
         state=result.state,
         error=result.error,
     )

@@ -10,94 +10,43 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 
 from sqlml.enums import ColumnKind, ProblemType
+from sqlml.predict.reference_bytes import (
+    CATEGORICAL,
+    Cursor,
+    Feature,
+    Line,
+    Node,
+    Term,
+    Tree,
+    Trees,
+    read_feature,
+    read_part,
+    read_vocabulary,
+)
+from sqlml.predict.reference_features import Value, encode, weigh_terms
 from sqlml.search.fitted import Blend, FeatureOp, Link
 
-Value = float | bool | str | int | None
-Part = Callable[[Sequence[float]], list[float]]
-
 PROBLEM_TYPES = (ProblemType.BINARY, ProblemType.MULTICLASS, ProblemType.REGRESSION)
-KINDS = (ColumnKind.NUMERIC, ColumnKind.BOOLEAN, ColumnKind.CATEGORY, ColumnKind.DATETIME)
-OPS = tuple(FeatureOp)
+KINDS = (
+    *(ColumnKind.NUMERIC, ColumnKind.BOOLEAN, ColumnKind.CATEGORY, ColumnKind.DATETIME),
+    ColumnKind.ARRAY,
+)
 LINKS = tuple(Link)
 BLENDS = tuple(Blend)
 ZERO_THRESHOLD: float = struct.unpack("<f", struct.pack("<f", 1e-35))[0]
 """LightGBM takes numbers this near zero as zero."""
-CATEGORICAL, DEFAULT_LEFT = 1, 2
+DEFAULT_LEFT = 2
 MISSING_ZERO, MISSING_NAN = 1, 2
-HOUR = 3_600_000_000
-DAY = 24 * HOUR
-DAYS_PER_400_YEARS = 146_097
 
 
 @dataclass(frozen=True, slots=True)
-class _Feature:
-    column: int
-    op: FeatureOp
-    fill: float
-    levels: tuple[str, ...]
+class Row:
+    """What the parts see: the features, and of each vocabulary the terms that the text has."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Node:
-    feature: int
-    flags: int
-    left: int
-    right: int
-    threshold: float
-    words: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    nodes: tuple[_Node, ...]
-    leaves: tuple[float, ...]
-    words: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Term:
-    feature: int
-    is_code: bool
-    settings: tuple[float, ...]
-    weights: tuple[float, ...]
-    missing_weights: tuple[float, ...] = ()
-
-
-class _Cursor:
-    """Reads the artifact from front to back."""
-
-    def __init__(self, data: bytes):
-        self._data = data
-        self._offset = 0
-
-    def take(self, form: str) -> tuple[int | float, ...]:
-        values = struct.unpack_from("<" + form, self._data, self._offset)
-        self._offset += struct.calcsize("<" + form)
-        return values
-
-    def integer(self, form: str = "I") -> int:
-        return int(self.take(form)[0])
-
-    def number(self) -> float:
-        return float(self.take("d")[0])
-
-    def doubles(self, count: int) -> tuple[float, ...]:
-        return tuple(float(value) for value in self.take(f"{count}d"))
-
-    def text(self) -> str:
-        size = self.integer()
-        self._offset += size
-        return self._data[self._offset - size : self._offset].decode()
-
-    def texts(self) -> tuple[str, ...]:
-        return tuple(self.text() for _ in range(self.integer()))
-
-    def section(self) -> int:
-        kind, _, _ = self.take("IIQ")
-        return int(kind)
+    features: list[float]
+    texts: Sequence[Mapping[int, float]]
 
 
 class ReferencePredictor:
@@ -109,7 +58,7 @@ class ReferencePredictor:
             or zlib.crc32(data[32:]) != struct.unpack_from("<I", data, 12)[0]
         ):
             raise ValueError("the bytes are not an artifact")
-        cursor = _Cursor(data[32:])
+        cursor = Cursor(data[32:])
         cursor.section()
         self.problem_type = PROBLEM_TYPES[cursor.integer()]
         self.output_count = cursor.integer()
@@ -120,22 +69,21 @@ class ReferencePredictor:
         self._offsets = cursor.doubles(cursor.integer())
         self._threshold = cursor.number()
         self._weights = cursor.doubles(cursor.integer())
+        self._links = tuple(LINKS[cursor.integer()] for _ in self._weights)
         cursor.section()
         self.columns = tuple(
             (KINDS[cursor.integer()], cursor.text(), cursor.text()) for _ in range(cursor.integer())
         )
         cursor.section()
-        self._features = tuple(
-            _Feature(cursor.integer(), OPS[cursor.integer()], cursor.number(), cursor.texts())
-            for _ in range(cursor.integer())
-        )
-        self._parts = tuple(_read_part(cursor, self.output_count) for _ in self._weights)
+        self._vocabularies = tuple(read_vocabulary(cursor) for _ in range(cursor.integer()))
+        cursor.section()
+        self._features = tuple(read_feature(cursor) for _ in range(cursor.integer()))
+        self._parts = tuple(read_part(cursor, self.output_count) for _ in self._weights)
 
     def raw_scores(self, row: Mapping[str, Value]) -> list[float]:
         """Compute the raw scores of a row, whose values are as in a `Dataset`."""
-        values = [row[name] for _, name, _ in self.columns]
-        features = [_encode(feature, values[feature.column]) for feature in self._features]
-        scores = self._blend_parts([part(features) for part in self._parts])
+        encoded = self._encode([row[name] for _, name, _ in self.columns])
+        scores = self._blend_parts([_score(part, encoded) for part in self._parts])
         scores = [self._scale * score for score in scores]
         if self._offsets:
             scores = [score + offset for score, offset in zip(scores, self._offsets, strict=True)]
@@ -157,14 +105,39 @@ class ReferencePredictor:
             return [1 - responses[0], responses[0]]
         return responses
 
+    def _encode(self, values: Sequence[Value]) -> Row:
+        """Compute features and terms; at last the scores, which parts make of the others."""
+        texts = [weigh_terms(text, values[text.column]) for text in self._vocabularies]
+        row = Row([math.nan] * len(self._features), texts)
+        is_last = [feature.op is FeatureOp.SCORE for feature in self._features]
+        for place in sorted(range(len(is_last)), key=lambda place: (is_last[place], place)):
+            row.features[place] = self._encode_feature(self._features[place], values, row)
+        return row
+
+    def _encode_feature(self, feature: Feature, values: Sequence[Value], row: Row) -> float:
+        match feature.op:
+            case FeatureOp.SCORE:
+                return _round_to_float(_score(self._parts[feature.source], row)[feature.place])
+            case FeatureOp.LOOKUP:
+                return feature.values[int(row.features[feature.source])]
+            case FeatureOp.TOPIC:
+                vocabulary, total = self._vocabularies[feature.source], 0.0
+                for term, weight in row.texts[feature.source].items():
+                    place = term * vocabulary.component_count + feature.place
+                    total += weight * vocabulary.components[place]
+                return _round_to_float(total)
+        return encode(feature, values[feature.column])
+
     def _blend_parts(self, raw: Sequence[list[float]]) -> list[float]:
         if self._blend is Blend.RESPONSE:
-            raw = [_respond(self.link, scores) for scores in raw]
+            raw = [_respond(link, scores) for link, scores in zip(self._links, raw, strict=True)]
+        used = [place for place, weight in enumerate(self._weights) if weight != 0]
         blended = []
         for k in range(self.output_count):
-            total = self._weights[0] * raw[0][k]
-            for weight, scores in zip(self._weights[1:], raw[1:], strict=True):
-                total += weight * scores[k]
+            # Not from 0, which would make 0.0 of -0.0.
+            total = self._weights[used[0]] * raw[used[0]][k]
+            for place in used[1:]:
+                total += self._weights[place] * raw[place][k]
             blended.append(total)
         if self._blend is Blend.RESPONSE:
             blended = [_invert_response(self.link, response) for response in blended]
@@ -212,89 +185,30 @@ def _exp(value: float, function: Callable[[float], float] = math.exp) -> float:
         return math.inf
 
 
-def _read_part(cursor: _Cursor, output_count: int) -> Part:
-    """Read what turns features into the raw scores of a part."""
-    if cursor.section() == 4:
-        is_average = cursor.integer() == 1
-        trees = tuple(_read_tree(cursor) for _ in range(cursor.integer()))
-        divisor = len(trees) // output_count if is_average else 1
-        return lambda features: [
-            score / divisor for score in _score_trees(trees, features, output_count)
-        ]
-    count = cursor.integer()
-    intercepts = cursor.doubles(output_count)
-    terms = tuple(_read_term(cursor, output_count) for _ in range(count))
-    return lambda features: _score_linear(intercepts, terms, features)
+def _round_to_float(value: float) -> float:
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
-def _read_tree(cursor: _Cursor) -> _Tree:
-    node_count, word_count = cursor.integer(), cursor.integer()
-    nodes = []
-    for _ in range(node_count):
-        feature, flags, left, right = (int(value) for value in cursor.take("IIii"))
-        threshold, words = math.nan, (0, 0)
-        if flags & CATEGORICAL:
-            words = (cursor.integer(), cursor.integer())
-        else:
-            threshold = cursor.number()
-        nodes.append(_Node(feature, flags, left, right, threshold, words))
-    leaves = cursor.doubles(node_count + 1)
-    cursor.take(f"{node_count + 1}I")
-    return _Tree(tuple(nodes), leaves, tuple(cursor.integer() for _ in range(word_count)))
+def _score(part: Trees | Line, row: Row) -> list[float]:
+    """Compute the raw scores of a part."""
+    if isinstance(part, Line):
+        return _score_linear(part, row)
+    return _score_trees(part, row.features)
 
 
-def _read_term(cursor: _Cursor, output_count: int) -> _Term:
-    kind, feature = cursor.integer(), cursor.integer()
-    if kind == 2:
-        weights = cursor.doubles(cursor.integer() * output_count)
-        return _Term(feature, True, (), weights)
-    settings = cursor.doubles(4)
-    return _Term(
-        feature, False, settings, cursor.doubles(output_count), cursor.doubles(output_count)
-    )
-
-
-def _encode(feature: _Feature, value: Value) -> float:
-    if feature.op is FeatureOp.CODE:
-        if value is None:
-            return 0.0
-        return 2.0 + feature.levels.index(value) if value in feature.levels else 1.0
-    if value is None:
-        return feature.fill
-    if feature.op is not FeatureOp.VALUE:
-        return _date_part(feature.op, int(value))
-    return feature.fill if math.isnan(float(value)) else float(value)
-
-
-def _date_part(op: FeatureOp, micros: int) -> float:
-    if op is FeatureOp.EPOCH:
-        return float(micros) / 1e6
-    days, rest = divmod(micros, DAY)
-    # The calendar repeats itself every 400 years, weekdays included.
-    cycles, days = divmod(days, DAYS_PER_400_YEARS)
-    day = date(2000, 1, 1) + timedelta(days=days)
-    parts = {
-        FeatureOp.YEAR: day.year + 400 * cycles,
-        FeatureOp.MONTH: day.month,
-        FeatureOp.DAY: day.day,
-        FeatureOp.WEEKDAY: day.weekday(),
-        FeatureOp.YEARDAY: day.timetuple().tm_yday,
-        FeatureOp.HOUR: rest // HOUR,
-    }
-    return float(parts[op])
-
-
-def _score_trees(
-    trees: Sequence[_Tree], features: Sequence[float], output_count: int
-) -> list[float]:
+def _score_trees(part: Trees, features: Sequence[float]) -> list[float]:
     inputs = [0.0 if abs(value) <= ZERO_THRESHOLD else value for value in features]
-    scores = [0.0] * output_count
-    for index, tree in enumerate(trees):
-        scores[index % output_count] += _walk(tree, inputs)
-    return scores
+    scores = [0.0] * part.output_count
+    for index, tree in enumerate(part.trees):
+        scores[index % part.output_count] += _walk(tree, inputs)
+    divisor = len(part.trees) // part.output_count if part.is_average else 1
+    return [score / divisor for score in scores]
 
 
-def _walk(tree: _Tree, features: Sequence[float]) -> float:
+def _walk(tree: Tree, features: Sequence[float]) -> float:
     position = 0 if tree.nodes else -1
     while position >= 0:
         node = tree.nodes[position]
@@ -307,7 +221,7 @@ def _walk(tree: _Tree, features: Sequence[float]) -> float:
     return tree.leaves[-1 - position]
 
 
-def _is_in_set(tree: _Tree, node: _Node, value: float) -> bool:
+def _is_in_set(tree: Tree, node: Node, value: float) -> bool:
     if not -1 < value < 2**31:
         return False
     word, bit = divmod(int(value), 32)
@@ -315,7 +229,7 @@ def _is_in_set(tree: _Tree, node: _Node, value: float) -> bool:
     return word < count and bool(tree.words[first + word] >> bit & 1)
 
 
-def _is_at_most(node: _Node, value: float) -> bool:
+def _is_at_most(node: Node, value: float) -> bool:
     missing = node.flags >> 2
     if math.isnan(value) and missing != MISSING_NAN:
         value = 0.0
@@ -324,18 +238,27 @@ def _is_at_most(node: _Node, value: float) -> bool:
     return value <= node.threshold
 
 
-def _score_linear(
-    intercepts: Sequence[float], terms: Sequence[_Term], features: Sequence[float]
-) -> list[float]:
-    scores = list(intercepts)
-    for term in terms:
-        value = features[term.feature]
+def _score_linear(part: Line, row: Row) -> list[float]:
+    scores = list(part.intercepts)
+    for term in part.terms:
         for k in range(len(scores)):
-            if term.is_code:
-                scores[k] += term.weights[int(value) * len(scores) + k]
-            elif math.isnan(value):
-                scores[k] += term.missing_weights[k]
-            else:
-                low, high, mean, inverse_scale = term.settings
-                scores[k] += term.weights[k] * ((min(max(value, low), high) - mean) * inverse_scale)
+            scores[k] += _score_term(term, k, row, len(scores))
     return scores
+
+
+def _score_term(term: Term, k: int, row: Row, output_count: int) -> float:
+    """Compute what a term adds to output k."""
+    if term.kind == 3:
+        total = 0.0
+        for place, weight in row.texts[term.feature].items():
+            total += weight * term.weights[place * output_count + k]
+        return total
+    value = row.features[term.feature]
+    if term.kind == 2:
+        return term.weights[int(value) * output_count + k]
+    if math.isnan(value):
+        return term.missing_weights[k]
+    if term.kind == 4:
+        return term.weights[int(min(value, *term.settings)) * output_count + k]
+    low, high, mean, inverse_scale = term.settings
+    return term.weights[k] * ((min(max(value, low), high) - mean) * inverse_scale)

@@ -2,10 +2,12 @@
 What is decided about a column, in words that a user can read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlml.enums import ColumnKind
+from sqlml.search.fitted import Feature, FeatureOp, Vocabulary
 
 
 class Role(StrEnum):
@@ -40,3 +42,27 @@ class Decision:
     """Different values, NULL not among them."""
     null_count: int
     """NULLs, and NaNs of a number."""
+
+
+def describe_features(
+    features: Sequence[Feature], vocabulary: Vocabulary | None
+) -> tuple[str, ...]:
+    """Name the features of a column: `code of 12 levels`, `year`, `30 topics`."""
+    named: list[str] = []
+    for feature in features:
+        match feature.op:
+            case FeatureOp.CODE:
+                named.append(f"code of {len(feature.levels)} levels")
+            case FeatureOp.LOOKUP:
+                named.append("count of the value")
+            case FeatureOp.TOPIC | FeatureOp.ELEMENT:
+                pass
+            case op:
+                named.append(str(op))
+    if vocabulary is not None:
+        named.append(f"{vocabulary.hashes.size} terms")
+    for op in (FeatureOp.TOPIC, FeatureOp.ELEMENT):
+        count = sum(feature.op is op for feature in features)
+        if count:
+            named.append(f"{count} {op}s")
+    return tuple(named)

@@ -1,31 +1,58 @@
 """
 Columns become features.
 
-Owns which features a column gives, learnt from the rows of a search. `learn_features` is the
-entry; what the features of a row are is `encoder`'s.
+Owns which features a column gives, decided from facts of the rows of a search. The entry is
+`learn_features`; what the features of a row are is `encoder`'s.
 """
 
 import math
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from scipy.sparse import csr_matrix
 
 from sqlml.enums import ColumnKind
 from sqlml.extract.dataset import Column, SkippedColumn
-from sqlml.search.arrays import F64, I64
-from sqlml.search.decisions import Decision, Role
-from sqlml.search.encoder import encode, encode_feature, read_numbers
+from sqlml.search import lists
+from sqlml.search.arrays import F64
+from sqlml.search.decisions import Decision, Role, describe_features
+from sqlml.search.encoder import (
+    TEXT_COUNTS,
+    Encoded,
+    encode_codes,
+    encode_rows,
+    read_numbers,
+)
+from sqlml.search.facts import CategoryFacts, read_category_facts, read_number_facts
 from sqlml.search.fitted import Feature, FeatureOp, Vocabulary
+from sqlml.search.strength import Judge
 from sqlml.search.target import Target
+from sqlml.search.texts import MAX_TOPIC_ROWS, learn_topics, learn_vocabulary, weigh
 
 MAX_LEVELS = 255
+"""Of a CODE that trees read as a category."""
 RARE_MISSING = 10_000
 """With fewer missing values than one in this many rows a column counts as having none:
 LightGBM might find none of them in the sample it makes its bins from."""
+COUNTED_LEVELS = 30
+"""A category with more levels gets their counts as a feature, and is worth target means."""
+MANY_TEXTS = 50
+"""With fewer different texts a column is a category, whatever they look like."""
+TEXT_WORDS = 1.5
+"""Texts have so many words on average."""
+MIN_TERMS = 8
+"""A vocabulary with fewer terms tells nothing."""
+MAX_VOCABULARIES = 16
+VOCABULARY_BYTES = 10_000_000
+VOCABULARY_ROWS = 50_000
+BYTES_PER_SECOND = 10_000_000
+"""Of texts, that a second of the budget pays for."""
+MAX_TOPICS = 30
+TERMS_PER_TOPIC = 4
+MAX_ELEMENTS = 256
+"""Arrays of one length up to this have a feature for every element."""
 
 DATE_OPS = (
     FeatureOp.EPOCH,
@@ -36,30 +63,8 @@ DATE_OPS = (
     FeatureOp.YEARDAY,
     FeatureOp.HOUR,
 )
-ROLES = {
-    ColumnKind.NUMERIC: Role.NUMBER,
-    ColumnKind.BOOLEAN: Role.FLAG,
-    ColumnKind.CATEGORY: Role.CATEGORY,
-    ColumnKind.DATETIME: Role.DATETIME,
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
-    """Rows as numbers: the features, and the tf-idf of every text."""
-
-    matrix: F64
-    """Shape (rows, features), column by column in memory."""
-    texts: tuple[csr_matrix, ...] = ()
-    """Shape (rows, V) for each vocabulary."""
-
-    def __len__(self) -> int:
-        """Count the rows."""
-        return len(self.matrix)
-
-    def take(self, rows: I64) -> "Encoded":
-        """Take some of the rows."""
-        return Encoded(self.matrix[rows], tuple(text[rows] for text in self.texts))
+SUMMARIES = (FeatureOp.LENGTH, FeatureOp.MEAN, FeatureOp.MINIMUM, FeatureOp.MAXIMUM)
+ONE_VALUE = "it has one value only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +97,7 @@ class FeatureSet:
 
     def encode(self, table: pa.Table) -> Encoded:
         """Compute features and texts of every row of a table with the same columns."""
-        return Encoded(encode(self.features, table))
+        return encode_rows(self.features, self.vocabularies, table)
 
 
 def learn_features(
@@ -105,61 +110,285 @@ def learn_features(
     """
     Choose the features of every column from the rows of a table, whose targets are `target`.
 
-    After `seconds` the columns that are left get their plain features only.
+    After `seconds` the columns that are left get their plain features only, without a word on
+    leaks; texts that would take longer are not read.
     """
-    features: list[Feature] = []
-    decisions: list[Decision] = []
+    learner = _Learner(Judge(target, rng), int(rng.integers(2**31)), seconds)
+    for column in columns:
+        learner.learn(column, table.column(column.name))
+    return learner.feature_set()
+
+
+def plain_features(table: pa.Table, columns: Sequence[Column]) -> tuple[Feature, ...]:
+    """Make a feature of each number and category, and the parts of dates that vary."""
+    found: list[Feature] = []
     for column in columns:
         values = table.column(column.name)
-        found = list(_features_of(column, values))
-        features += found
-        decisions.append(
+        if column.kind is ColumnKind.CATEGORY:
+            levels = read_category_facts(values).levels[:MAX_LEVELS]
+            found += _code(column.name, values, levels)
+        else:
+            found += _numeric_features(column, values)
+    return tuple(found)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What became of one column; sources and vocabularies count from the column's own first."""
+
+    role: Role
+    reason: str
+    distinct_count: int
+    null_count: int
+    features: list[Feature] = field(default_factory=list)
+    vocabulary: Vocabulary | None = None
+
+
+class _Learner:
+    """Learns column after column, and keeps what they gave."""
+
+    def __init__(self, judge: Judge, seed: int, seconds: float):
+        self._judge = judge
+        self._seed = seed
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+        self._features: list[Feature] = []
+        self._vocabularies: list[Vocabulary] = []
+        self._decisions: list[Decision] = []
+        self._numbers_seen: dict[bytes, str] = {}
+        self._texts_seen: dict[CategoryFacts, list[tuple[str, pa.ChunkedArray]]] = {}
+
+    def learn(self, column: Column, values: pa.ChunkedArray) -> None:
+        """Decide about a column."""
+        match column.kind:
+            case ColumnKind.CATEGORY:
+                found = self._category(column, values)
+            case ColumnKind.ARRAY:
+                found = self._array(column, values)
+            case _:
+                found = self._number(column, values)
+        base = len(self._features)
+        for feature in found.features:
+            if feature.op is FeatureOp.LOOKUP:
+                feature = replace(feature, source=base + feature.source)
+            elif feature.op is FeatureOp.TOPIC:
+                feature = replace(feature, source=len(self._vocabularies))
+            self._features.append(feature)
+        if found.vocabulary is not None:
+            self._vocabularies.append(found.vocabulary)
+        self._decisions.append(
             Decision(
                 column=column.name,
                 type_name=column.type_name,
                 kind=column.kind,
-                role=ROLES[column.kind] if found else Role.CONSTANT,
-                features=tuple(f"{column.name}: {feature.op}" for feature in found),
-                reason=f"it is {column.type_name}" if found else _why_unused(values),
-                distinct_count=pc.count_distinct(values).as_py(),
-                null_count=values.null_count,
+                role=found.role,
+                features=describe_features(found.features, found.vocabulary),
+                reason=found.reason,
+                distinct_count=found.distinct_count,
+                null_count=found.null_count,
             )
         )
-    codes = tuple(i for i, feature in enumerate(features) if feature.op is FeatureOp.CODE)
-    return FeatureSet(
-        features=tuple(features),
-        categories=codes,
-        numbers=tuple(i for i in range(len(features)) if i not in codes),
-        linear=tuple(range(len(features))),
-        encodings=codes,
-        decisions=tuple(decisions),
+
+    def feature_set(self) -> FeatureSet:
+        """Put together what was learnt."""
+        codes = [i for i, each in enumerate(self._features) if each.op is FeatureOp.CODE]
+        widest = {self._features[i].column: i for i in codes}
+        numbers = [i for i, each in enumerate(self._features) if each.op is not FeatureOp.CODE]
+        read = [i for i in numbers if self._features[i].op is not FeatureOp.TOPIC]
+        return FeatureSet(
+            features=tuple(self._features),
+            vocabularies=tuple(self._vocabularies),
+            categories=tuple(i for i in codes if len(self._features[i].levels) <= MAX_LEVELS),
+            numbers=tuple(numbers),
+            linear=tuple(sorted([*read, *widest.values()])),
+            encodings=tuple(
+                i for i in widest.values() if len(self._features[i].levels) > COUNTED_LEVELS
+            ),
+            decisions=tuple(self._decisions),
+        )
+
+    def _has_time(self) -> bool:
+        return time.monotonic() < self._until
+
+    def _number(self, column: Column, values: pa.ChunkedArray) -> _Found:
+        """Decide about a number, a boolean or a date."""
+        is_date = column.kind is ColumnKind.DATETIME
+        numbers = read_numbers(values, FeatureOp.EPOCH if is_date else FeatureOp.VALUE)
+        facts = read_number_facts(numbers)
+        role = Role.DATETIME if is_date else Role.NUMBER
+        if column.kind is ColumnKind.BOOLEAN:
+            role = Role.FLAG
+        found = _Found(role, f"it is {column.type_name}", facts.distinct_count, facts.null_count)
+        found.features = list(_numeric_features(column, values))
+        if not found.features:
+            found.role = Role.CONSTANT if facts.distinct_count else Role.EMPTY
+            found.reason = ONE_VALUE if facts.distinct_count else _why_empty(values)
+            return found
+        twin = self._numbers_seen.setdefault(numbers.tobytes(), column.name)
+        if twin != column.name:
+            return _duplicate(found, twin)
+        if self._has_time():
+            strength = self._judge.strength(numbers, are_codes=False)
+            if strength is not None and strength.is_leak:
+                return _leak(found)
+            if facts.is_numbered and not is_date and strength is not None and strength.is_noise:
+                found.role, found.features = Role.IDENTIFIER, []
+                found.reason = "every row has a number of its own, which says nothing of the target"
+        return found
+
+    def _category(self, column: Column, values: pa.ChunkedArray) -> _Found:
+        """Decide about a category or a text."""
+        facts = read_category_facts(values)
+        found = _Found(Role.CATEGORY, "", facts.distinct_count, facts.null_count)
+        if facts.distinct_count == 0:
+            found.role, found.reason = Role.EMPTY, _why_empty(values)
+            return found
+        if facts.distinct_count == 1 and facts.null_count == 0:
+            found.role, found.reason = Role.CONSTANT, ONE_VALUE
+            return found
+        twins = self._texts_seen.setdefault(facts, [])
+        for name, seen in twins:
+            if seen.equals(values):
+                return _duplicate(found, name)
+        twins.append((column.name, values))
+        found.features += _code(column.name, values, facts.levels[:MAX_LEVELS])
+        if len(facts.levels) > MAX_LEVELS:
+            found.features += _code(column.name, values, facts.levels)
+        if len(facts.levels) > COUNTED_LEVELS:
+            found.features.append(_counts(column.name, facts, len(found.features) - 1))
+        found.reason = f"{facts.distinct_count} different values"
+        self._read_text(found, column, values, facts)
+        if not found.features:
+            found.role = Role.IDENTIFIER
+            found.reason = "no value occurs twice"
+            return found
+        self._check_code(found, values)
+        return found
+
+    def _check_code(self, found: _Found, values: pa.ChunkedArray) -> None:
+        """Look whether a category is a leak."""
+        codes = [feature for feature in found.features if feature.op is FeatureOp.CODE]
+        if codes and self._has_time():
+            encoded = encode_codes(values, codes[-1].levels)
+            strength = self._judge.strength(encoded, are_codes=True)
+            if strength is not None and strength.is_leak:
+                _leak(found)
+
+    def _read_text(
+        self, found: _Found, column: Column, values: pa.ChunkedArray, facts: CategoryFacts
+    ) -> None:
+        """Add the features of a text, if it is one that there is time for."""
+        if facts.distinct_count < MANY_TEXTS or facts.is_uuid:
+            return
+        left = self._until - time.monotonic()
+        if values.nbytes > BYTES_PER_SECOND * left:
+            found.reason += ", too long to be read as text in the time there is"
+            return
+        is_text = facts.mean_words >= TEXT_WORDS and len(self._vocabularies) < MAX_VOCABULARIES
+        vocabulary = self._vocabulary(column, values, facts) if is_text else None
+        if vocabulary is None:
+            if found.features:
+                found.features += _text_counts(column, values)
+            return
+        found.role = Role.TEXT
+        found.reason = (
+            f"{facts.distinct_count} different texts, {facts.mean_words:.1f} words on average"
+        )
+        found.vocabulary = vocabulary
+        found.features += _text_counts(column, values)
+        found.features += (
+            Feature(column=column.name, op=FeatureOp.TOPIC, place=place)
+            for place in range(vocabulary.components.shape[1])
+        )
+
+    def _vocabulary(
+        self, column: Column, values: pa.ChunkedArray, facts: CategoryFacts
+    ) -> Vocabulary | None:
+        """Learn the terms and topics of a text; None where too few terms occur twice."""
+        rows = len(values)
+        mean_bytes = max(values.nbytes / rows, 1)
+        limit = int(min(VOCABULARY_ROWS, VOCABULARY_BYTES / mean_bytes + 1))
+        rng = np.random.default_rng(self._seed)
+        some = values
+        if rows > limit:
+            some = values.take(pa.array(np.sort(rng.choice(rows, limit, replace=False))))
+        vocabulary = learn_vocabulary(column.name, some)
+        if vocabulary.hashes.size < MIN_TERMS:
+            return None
+        weights = weigh(vocabulary, some.slice(0, MAX_TOPIC_ROWS))
+        count = min(MAX_TOPICS, vocabulary.hashes.size // TERMS_PER_TOPIC, weights.shape[0] - 1)
+        return replace(vocabulary, components=learn_topics(weights, count, self._seed))
+
+    def _array(self, column: Column, values: pa.ChunkedArray) -> _Found:
+        """Decide about an array of numbers."""
+        found = _Found(Role.ARRAY, "", 0, values.null_count)
+        lengths = lists.list_lengths(values)
+        if lengths.size == 0:
+            found.role, found.reason = Role.EMPTY, _why_empty(values)
+            return found
+        low, high = int(lengths.min()), int(lengths.max())
+        found.distinct_count = len({tuple(each) for each in values.drop_null().to_pylist()})
+        if low == high <= MAX_ELEMENTS:
+            found.reason = f"arrays of {low} numbers"
+            for place in range(low):
+                found.features += _numeric_feature(column, FeatureOp.ELEMENT, values, place)
+        else:
+            found.reason = f"arrays of {low} to {high} numbers"
+            for op in SUMMARIES:
+                found.features += _numeric_feature(column, op, values)
+        if not found.features:
+            found.role, found.reason = Role.CONSTANT, ONE_VALUE
+        return found
+
+
+def _duplicate(found: _Found, twin: str) -> _Found:
+    """Drop a column that another one is equal to."""
+    found.role, found.features = Role.DUPLICATE, []
+    found.reason = f'it has the values of "{twin}"'
+    return found
+
+
+def _leak(found: _Found) -> _Found:
+    """Keep a column that knows the target, with a warning."""
+    found.role = Role.SUSPECTED_LEAK
+    found.reason = "it alone tells the target: is it known when a prediction is asked for?"
+    return found
+
+
+def _code(name: str, values: pa.ChunkedArray, levels: tuple[str, ...]) -> Iterator[Feature]:
+    """Make the CODE feature of a column, unless it has one code only."""
+    codes = encode_codes(values, levels)
+    if codes.size and codes.min() < codes.max():
+        yield Feature(column=name, op=FeatureOp.CODE, levels=levels)
+
+
+def _counts(name: str, facts: CategoryFacts, source: int) -> Feature:
+    """Make the feature that counts how often a value occurred in training."""
+    return Feature(
+        column=name,
+        op=FeatureOp.LOOKUP,
+        source=source,
+        values=(float(facts.null_count), 1.0, *map(float, facts.counts)),
     )
 
 
-def plain_features(table: pa.Table, columns: Sequence[Column]) -> tuple[Feature, ...]:
-    """Make the features that need nothing but their own column: numbers, codes, parts of dates."""
-    return tuple(
-        feature for column in columns for feature in _features_of(column, table.column(column.name))
-    )
+def _numeric_features(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
+    """Make the features of a number, a boolean or a date that vary."""
+    for op in DATE_OPS if column.kind is ColumnKind.DATETIME else (FeatureOp.VALUE,):
+        yield from _numeric_feature(column, op, values)
 
 
-def _features_of(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
-    """Make the features of one column; those with a single value are left out."""
-    match column.kind:
-        case ColumnKind.CATEGORY:
-            feature = Feature(column=column.name, op=FeatureOp.CODE, levels=_levels(values))
-            if np.unique(encode_feature(feature, values)).size > 1:
-                yield feature
-        case ColumnKind.DATETIME:
-            for op in DATE_OPS:
-                yield from _numeric_feature(column.name, op, values)
-        case ColumnKind.NUMERIC | ColumnKind.BOOLEAN:
-            yield from _numeric_feature(column.name, FeatureOp.VALUE, values)
+def _text_counts(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
+    """Make the counts of a text that vary."""
+    for op in TEXT_COUNTS:
+        yield from _numeric_feature(column, op, values)
 
 
-def _numeric_feature(name: str, op: FeatureOp, values: pa.ChunkedArray) -> Iterator[Feature]:
+def _numeric_feature(
+    column: Column, op: FeatureOp, values: pa.ChunkedArray, place: int = 0
+) -> Iterator[Feature]:
     """Make a numeric feature with its fill, unless it is constant."""
-    numbers = read_numbers(values, op)
+    numbers = read_numbers(values, op, place)
     present = numbers[~np.isnan(numbers)]
     if present.size == 0:
         return
@@ -167,7 +396,7 @@ def _numeric_feature(name: str, op: FeatureOp, values: pa.ChunkedArray) -> Itera
     has_missing = missing_count * RARE_MISSING >= numbers.size and missing_count > 0
     if has_missing or present.min() < present.max():
         fill = math.nan if has_missing else _lower_median(present)
-        yield Feature(column=name, op=op, fill=fill)
+        yield Feature(column=column.name, op=op, fill=fill, place=place)
 
 
 def _lower_median(present: F64) -> float:
@@ -179,24 +408,8 @@ def _lower_median(present: F64) -> float:
     return float(np.partition(finite, middle)[middle])
 
 
-def _levels(values: pa.ChunkedArray) -> tuple[str, ...]:
-    """Choose the values that get a code: the frequent ones, most frequent first."""
-    counted = pc.value_counts(values.drop_null())
-    counts = dict(
-        zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    )
-    # What is seen once trains the code of the values never seen.
-    frequent = [value for value, count in counts.items() if count > 1]
-    by_frequency = sorted(frequent, key=lambda value: (-counts[value], value))
-    return tuple(by_frequency[:MAX_LEVELS])
-
-
-def _why_unused(values: pa.ChunkedArray) -> str:
-    """Say why a column gave no feature."""
+def _why_empty(values: pa.ChunkedArray) -> str:
+    """Say what is there instead of values."""
     if values.null_count == len(values):
         return "every value is NULL"
-    if pa.types.is_floating(values.type) and pc.all(pc.is_nan(values.drop_null())).as_py():
-        return "every value is NULL or NaN"
-    if pc.count_distinct(values).as_py() == len(values):
-        return "no value occurs twice"
-    return "it has one value only"
+    return "every value is NULL or NaN"

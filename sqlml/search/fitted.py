@@ -245,7 +245,8 @@ class ForestPart:
     Trees that are not LightGBM's; input i is feature `features[i]` of the model.
 
     The leaves are added from 0 in the order of the trees, and divided by the number of trees
-    with `is_average`.
+    with `is_average`. As in LightGBM's trees an x of at most 1e-35 (as float32) in absolute
+    value counts as 0.
     """
 
     estimator: EstimatorName
@@ -303,3 +304,8 @@ class FittedModel:
         """Fill in the link of the problem type."""
         if self.link is None:
             object.__setattr__(self, "link", LINKS[self.problem_type][0])
+
+    @property
+    def part_links(self) -> tuple[Link, ...]:
+        """The link of each part."""
+        return self.links or (self.link,) * len(self.parts)

@@ -2,12 +2,12 @@
 The target: what kind of problem it poses, and its values as numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sqlml.enums import ColumnKind, ProblemType
-from sqlml.errors import SingleClass, TargetAllNull, TargetNotUsable, TooFewRows
+from sqlml.errors import OptionNotUsable, SingleClass, TargetAllNull, TargetNotUsable, TooFewRows
 from sqlml.extract.dataset import Column, Dataset
 from sqlml.search.arrays import F64, I64
 
@@ -18,6 +18,7 @@ FEW_CLASSES = 20
 ROWS_PER_CLASS = 5
 """Integers with fewer rows than this for each distinct value are a quantity."""
 LARGEST_EXACT_INTEGER = 2.0**53
+IMBALANCED_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,109 @@ class Target:
     def output_count(self) -> int:
         """How many raw scores a row has."""
         return len(self.classes) if self.problem_type is ProblemType.MULTICLASS else 1
+
+    def take(self, rows: I64) -> "Target":
+        """Take some rows; the classes stay."""
+        return replace(self, values=self.values[rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFacts:
+    """What the search decides by, beside the problem type."""
+
+    class_shares: tuple[float, ...]
+    """Share of each class by weight; empty for REGRESSION."""
+    is_imbalanced: bool
+    """Whether some class has less than a fifth of what it had if all were equal."""
+    is_positive: bool
+    """Whether all numbers are above 0; False for classes."""
+    is_nonnegative: bool
+    """Whether no number is below 0; False for classes."""
+    is_integer: bool
+    """Whether all numbers are whole; False for classes."""
+    skew: float
+    """Third standardised moment of the numbers; 0 for classes and constants."""
+    log_skew: float
+    """The same of log(1 + number); NaN where a number is below 0."""
+
+
+def describe_target(target: Target, weight: F64 | None = None) -> TargetFacts:
+    """Find out what the search decides by."""
+    values = target.values
+    if target.problem_type is not ProblemType.REGRESSION:
+        shares = np.bincount(values.astype(np.int64), weight, minlength=len(target.classes))
+        shares = shares / shares.sum()
+        return TargetFacts(
+            class_shares=tuple(shares.tolist()),
+            is_imbalanced=bool(shares.min() * shares.size < IMBALANCED_SHARE),
+            is_positive=False,
+            is_nonnegative=False,
+            is_integer=False,
+            skew=0.0,
+            log_skew=0.0,
+        )
+    is_nonnegative = bool((values >= 0).all())
+    return TargetFacts(
+        class_shares=(),
+        is_imbalanced=False,
+        is_positive=bool((values > 0).all()),
+        is_nonnegative=is_nonnegative,
+        is_integer=bool((values == np.trunc(values)).all()),
+        skew=_skew(values),
+        log_skew=_skew(np.log1p(values)) if is_nonnegative else float("nan"),
+    )
+
+
+def check_weights(values: F64, column: str) -> F64:
+    """
+    Check the rows' weights and bring them to a mean of 1.
+
+    `values` has NaN where a weight is NULL. A weight of 0 leaves a row out of every fit and score.
+    """
+    for is_wrong, what in (
+        (~np.isfinite(values), "NULL, NaN or infinite"),
+        (values < 0, "negative"),
+    ):
+        if is_wrong.any():
+            raise OptionNotUsable(
+                f'weight column "{column}" has a value that is {what}',
+                detail=f"{int(is_wrong.sum())} of {values.size} rows have one.",
+                hint="Weights are numbers from 0 up; 0 leaves a row out.",
+            )
+    largest = values.max(initial=0.0)
+    if largest == 0:
+        raise OptionNotUsable(
+            f'weight column "{column}" is 0 in every row',
+            hint="Give the rows that count a weight above 0.",
+        )
+    scaled = values / largest
+    return np.asarray(scaled / scaled.mean(), dtype=np.float64)
+
+
+def balanced_weights(target: Target, weight: F64 | None = None) -> F64:
+    """Weigh rows so that all classes that occur count the same, with a mean of 1."""
+    base = np.ones(target.values.size) if weight is None else weight
+    codes = target.values.astype(np.int64)
+    totals = np.bincount(codes, base, minlength=len(target.classes))
+    occurring = totals > 0
+    factors = np.divide(
+        totals.sum() / occurring.sum(), totals, out=np.zeros_like(totals), where=occurring
+    )
+    return np.asarray(base * factors[codes])
+
+
+def _skew(values: F64) -> float:
+    """Third standardised moment; 0 of a constant. Huge numbers do not overflow."""
+    largest = np.abs(values).max(initial=0.0)
+    if largest == 0:
+        return 0.0
+    scaled = values / largest
+    centred = scaled - scaled.mean()
+    spread = float(np.abs(centred).max())
+    if spread < 1e-12:
+        return 0.0
+    centred = centred / spread
+    return float((centred**3).mean() / (centred**2).mean() ** 1.5)
 
 
 def read_target(dataset: Dataset, wanted: ProblemType | None) -> Target:

@@ -9,13 +9,12 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from sqlml.catalogue.version import Version, publish, publish_interim
+from sqlml.catalogue.version import Version, VersionMember, publish, publish_interim
 from sqlml.compile.sql import ModelSql
 from sqlml.enums import ColumnKind, Direction, EstimatorName, ProblemType, TrialState
 from sqlml.job.queue import Job, JobLog, Queue
 from sqlml.job.runner import read_trials
 from sqlml.search.decisions import Decision, Role
-from sqlml.search.leaderboard import Member
 from sqlml.server.install import install
 
 AGE = Decision(
@@ -58,8 +57,8 @@ VERSION = Version(
     sql=ModelSql(text=None, problem="it is no model", inputs=[]),
     predict_us=2.5,
     members=(
-        Member(trial=2, estimator=EstimatorName.LIGHTGBM, weight=0.75),
-        Member(trial=1, estimator=EstimatorName.LINEAR, weight=0.25),
+        VersionMember(trial=2, estimator=EstimatorName.LIGHTGBM, weight=0.75, fit_count=5),
+        VersionMember(trial=1, estimator=EstimatorName.LINEAR, weight=0.25, fit_count=1),
     ),
     decisions=(AGE, PLAN),
     importances={"age": 1.0},
@@ -164,8 +163,8 @@ def test_a_version_tells_its_features_and_members(connection, worker_session):
         0.95,
         2.5,
         [
-            {"trial": 2, "estimator": "lightgbm", "weight": 0.75},
-            {"trial": 1, "estimator": "linear", "weight": 0.25},
+            {"trial": 2, "estimator": "lightgbm", "weight": 0.75, "fit_count": 5},
+            {"trial": 1, "estimator": "linear", "weight": 0.25, "fit_count": 1},
         ],
     )
     assert connection.execute(
@@ -224,7 +223,7 @@ def test_the_next_attempt_reads_what_the_last_one_tried(connection, worker_sessi
     assert trials[2].score == 0.7
     assert trials[2].state is TrialState.COMPLETE
     assert trials[2].hyperparameters == {"num_leaves": 9}
-    assert trials[2].predict_cost_s == 1.5e-6
+    assert trials[2].predict_cost_ns == 1500
     write_trials(worker_session, again, first=3)
     assert len(read_trials(worker_session, again)) == 6
     Queue(worker_session).release(again)

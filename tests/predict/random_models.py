@@ -8,7 +8,7 @@ one leaf and of hundreds.
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import lightgbm as lgb
@@ -174,7 +174,7 @@ def _draw_splits(
 ) -> dict[str, str]:
     """Split leaf after leaf, numbered as LightGBM does."""
     node_count = leaf_count - 1
-    left, right = _draw_children(rng, leaf_count)
+    left, right = draw_children(rng, leaf_count)
     chosen = rng.integers(0, len(features), node_count)
     types, thresholds, bounds, words = [], [], [0], []
     for place in chosen:
@@ -187,7 +187,7 @@ def _draw_splits(
         else:
             left_bit = DEFAULT_LEFT if rng.random() < 0.5 else 0
             types.append(left_bit | int(rng.choice(MISSING_TYPES)))
-            thresholds.append(_draw_threshold(rng, feature))
+            thresholds.append(draw_threshold(rng, feature))
     lines = {
         "split_feature": _join(chosen),
         "split_gain": _join([1] * node_count),
@@ -205,7 +205,8 @@ def _draw_splits(
     return lines
 
 
-def _draw_children(rng: np.random.Generator, leaf_count: int) -> tuple[list[int], list[int]]:
+def draw_children(rng: np.random.Generator, leaf_count: int) -> tuple[list[int], list[int]]:
+    """Left and right children of a tree, a child below 0 being leaf -1 - child."""
     left, right = [-1] * (leaf_count - 1), [0] * (leaf_count - 1)
     holders: list[tuple[list[int], int] | None] = [None]
     for node in range(leaf_count - 1):
@@ -224,7 +225,8 @@ def _draw_set(rng: np.random.Generator) -> list[int]:
     return [int(word) for word in rng.integers(0, 2**32, int(rng.integers(1, 4)))]
 
 
-def _draw_threshold(rng: np.random.Generator, feature: Feature) -> float:
+def draw_threshold(rng: np.random.Generator, feature: Feature) -> float:
+    """A threshold near the values of a feature, or a hostile one."""
     if feature.op is FeatureOp.CODE:
         return float(rng.integers(-1, len(feature.levels) + 3)) + float(rng.choice([0.0, 0.5]))
     if rng.random() < 0.3:
@@ -262,21 +264,31 @@ def score_drawn(model: FittedModel, table: pa.Table) -> NDArray[np.float64]:
 
 
 def find_thresholds(model: FittedModel) -> dict[str, list[float]]:
-    """The thresholds that the trees of a model have, by the column they are compared with."""
+    """The thresholds that the boosters of a model have, by the column they are compared with."""
     found: dict[str, list[float]] = {column.name: [] for column in model.columns}
+    for part in model.parts:
+        if isinstance(part, TreePart):
+            places = range(len(model.features)) if part.features is None else part.features
+            for place, threshold in find_splits(part.booster):
+                feature = model.features[places[place]]
+                scale = 1e6 if feature.op is FeatureOp.EPOCH else 1.0
+                if feature.column:
+                    found[feature.column].append(threshold * scale)
+    return found
+
+
+def find_splits(booster: lgb.Booster) -> Iterator[tuple[int, float]]:
+    """The inputs and thresholds of the numerical splits of a booster."""
     fields = dict.fromkeys(("split_feature", "threshold", "decision_type"), "")
-    for line in booster_of(model).model_to_string().split("\n"):
+    for line in booster.model_to_string().split("\n"):
         key, _, value = line.partition("=")
         if key in fields:
             fields[key] = value
         if key == "decision_type":
             splits = zip(*(fields[name].split() for name in fields), strict=True)
             for place, threshold, kind in splits:
-                feature = model.features[int(place)]
                 if not int(kind) & CATEGORICAL:
-                    scale = 1e6 if feature.op is FeatureOp.EPOCH else 1.0
-                    found[feature.column].append(float(threshold) * scale)
-    return found
+                    yield int(place), float(threshold)
 
 
 def draw_rows(seed: int, model: FittedModel, count: int) -> pa.Table:

@@ -6,7 +6,7 @@ obvious way, and what trees are made of.
 import lightgbm as lgb
 import numpy as np
 
-from sqlml.search.fitted import LinearPart, NumericTerm, TreePart
+from sqlml.search.fitted import LinearPart, NumericTerm, Part, TreePart
 
 
 def replay_linear(part: LinearPart, matrix: np.ndarray) -> np.ndarray:
@@ -24,13 +24,13 @@ def replay_linear(part: LinearPart, matrix: np.ndarray) -> np.ndarray:
     return scores
 
 
-def linear_of(part: LinearPart | TreePart) -> LinearPart:
+def linear_of(part: Part) -> LinearPart:
     """Get a part that must be linear."""
     assert isinstance(part, LinearPart)
     return part
 
 
-def booster_of(part: LinearPart | TreePart) -> lgb.Booster:
+def booster_of(part: Part) -> lgb.Booster:
     """Get the booster of a part that must be trees."""
     assert isinstance(part, TreePart)
     return part.booster

@@ -3,19 +3,21 @@ Estimators: their raw scores are those of the parts they hand on, on hostile row
 """
 
 import time
+from dataclasses import replace
 
 import lightgbm
 import numpy as np
 import pytest
 
 from sqlml.enums import ProblemType
-from sqlml.search.estimators.baseline import Baseline
-from sqlml.search.estimators.estimator import Order, OutOfTime, Sample
-from sqlml.search.estimators.lightgbm import BASE, LightGBM
-from sqlml.search.estimators.linear import PORTFOLIO, Linear
+from sqlml.search.estimators.baseline import BaselineFitter
+from sqlml.search.estimators.estimator import Order, OutOfTime, Sample, make_task
+from sqlml.search.estimators.lightgbm import BASE, LightGBMFitter
+from sqlml.search.estimators.linear import SETTINGS as LINES
+from sqlml.search.estimators.linear import LinearFitter
 from sqlml.search.estimators.unit import make_unit
-from sqlml.search.features import learn_features
-from sqlml.search.metrics import METRICS
+from sqlml.search.features import Encoded, learn_features
+from sqlml.search.metrics import DEFAULTS, METRICS
 from sqlml.search.scores import predicted
 from sqlml.search.target import read_target
 from tests.search.replay import booster_of, linear_of, replay_linear
@@ -24,20 +26,17 @@ from tests.search.tables import dataset_of, read_table
 SETTINGS = {**BASE, "learning_rate": 0.1}
 
 
-def sample_of(dataset):
+def sample_of(dataset, metric=None):
     """Encode all rows of a dataset."""
     target = read_target(dataset, None)
     found = learn_features(dataset.table, dataset.columns, target, np.random.default_rng(0))
+    encoded = found.encode(dataset.table)
     return Sample(
-        problem_type=target.problem_type,
-        output_count=target.output_count,
-        class_count=len(target.classes),
-        features=found.features,
-        matrix=found.encode(dataset.table).matrix,
+        task=make_task(target, found, METRICS[metric or DEFAULTS[target.problem_type]]),
+        features=found,
+        matrix=encoded.matrix,
+        texts=encoded.texts,
         target=target.values,
-        metric="rmse",
-        seed=0,
-        threads=1,
     )
 
 
@@ -49,7 +48,7 @@ def order(**kwargs):
 def hostile(sample):
     """Make rows with missing, infinite and huge numbers, and with codes never seen."""
     rows = sample.matrix[:60].copy()
-    for column, feature in enumerate(sample.features):
+    for column, feature in enumerate(sample.features.features):
         if feature.levels:
             rows[:3, column] = [0, 1, 2]
         else:
@@ -63,44 +62,49 @@ def real_sample(request):
     return sample_of(read_table(request.param))
 
 
-@pytest.mark.parametrize("hyperparameters", PORTFOLIO, ids=str)
+@pytest.mark.parametrize("hyperparameters", LINES, ids=str)
 def test_linear_terms_give_the_raw_scores(real_sample, hyperparameters):
-    fit = Linear(real_sample).fit(hyperparameters, order())
+    fit = LinearFitter(real_sample).fit(hyperparameters, order())
     rows = hostile(real_sample)
-    scale = np.abs(fit.raw(real_sample.matrix)).max()
+    scale = np.abs(fit.raw(real_sample.rows)).max()
     np.testing.assert_allclose(
-        replay_linear(linear_of(fit.part), rows), fit.raw(rows), rtol=1e-9, atol=1e-9 * scale
+        replay_linear(linear_of(fit.parts[-1]), rows),
+        fit.raw(Encoded(rows)),
+        rtol=1e-9,
+        atol=1e-9 * scale,
     )
 
 
 def test_lightgbm_hands_on_the_booster_it_scores_with(real_sample):
-    fit = LightGBM(real_sample).fit(SETTINGS, order(rounds=20))
-    booster = booster_of(fit.part)
-    assert booster.num_trees() == 20 * real_sample.output_count
-    assert booster.feature_name() == [f"f{index}" for index in range(len(real_sample.features))]
+    fit = LightGBMFitter(real_sample).fit(SETTINGS, order(rounds=20))
+    booster = booster_of(fit.parts[-1])
+    assert booster.num_trees() == 20 * real_sample.task.output_count
+    assert booster.feature_name() == [
+        f"f{index}" for index in range(real_sample.task.feature_count)
+    ]
     rows = hostile(real_sample)
     read_again = lightgbm.Booster(model_str=booster.model_to_string())
     raw = np.asarray(read_again.predict(rows, raw_score=True)).reshape(len(rows), -1)
-    assert np.array_equal(raw, fit.raw(rows))
+    assert np.array_equal(raw, fit.raw(Encoded(rows)))
 
 
 def test_baseline_gives_the_class_shares():
     sample = sample_of(read_table("wine_quality"))
-    fit = Baseline(sample).fit({}, order())
-    proba = predicted(sample.problem_type, fit.raw(sample.matrix[:1]))[0]
+    fit = BaselineFitter(sample).fit({}, order())
+    proba = predicted(sample.task.problem_type, fit.raw(Encoded(sample.matrix[:1])))[0]
     assert proba == pytest.approx(np.bincount(sample.target.astype(int)) / sample.target.size)
 
 
 def test_baseline_is_the_mean_or_where_it_suits_the_median():
     sample = sample_of(dataset_of("y", y=[0.5, 1.5, 10.0] * 4, x=list(range(12))))
-    assert linear_of(Baseline(sample).fit({}, order()).part).intercepts == pytest.approx([4.0])
-    by_mae = Sample(
-        **{name: getattr(sample, name) for name in Sample.__slots__} | {"metric": "mae"}
+    assert linear_of(BaselineFitter(sample).fit({}, order()).parts[-1]).intercepts == pytest.approx(
+        [4.0]
     )
-    assert linear_of(Baseline(by_mae).fit({}, order()).part).intercepts.tolist() == [1.5]
+    by_mae = replace(sample, task=replace(sample.task, metric=METRICS["mae"]))
+    assert linear_of(BaselineFitter(by_mae).fit({}, order()).parts[-1]).intercepts.tolist() == [1.5]
 
 
-@pytest.mark.parametrize("make", [Baseline, Linear, LightGBM])
+@pytest.mark.parametrize("make", [BaselineFitter, LinearFitter, LightGBMFitter])
 @pytest.mark.parametrize(
     ("factor", "shift"),
     [
@@ -115,11 +119,11 @@ def test_unit_of_the_target_does_not_matter(make, factor, shift):
     inputs = rng.normal(size=400)
     learnt = np.tanh(inputs)
     sample = sample_of(dataset_of("y", y=learnt * factor + shift, x=inputs))
-    hyperparameters = SETTINGS if make is LightGBM else PORTFOLIO[1]
+    hyperparameters = SETTINGS if make is LightGBMFitter else LINES[1]
     fit = make(sample).fit(hyperparameters, order(rounds=100))
-    raw = fit.raw(sample.matrix)[:, 0]
+    raw = fit.raw(sample.rows)[:, 0]
     assert np.isfinite(raw).all()
-    if make is not Baseline:
+    if make is not BaselineFitter:
         errors = (raw - shift) / factor - learnt
         assert np.abs(errors).mean() < 0.1
 
@@ -131,28 +135,28 @@ def test_unit_is_exact_for_powers_of_two():
     assert np.array_equal(unit.restored(unit.learnt(target)), target)
 
 
-@pytest.mark.parametrize("make", [Linear, LightGBM])
+@pytest.mark.parametrize("make", [LinearFitter, LightGBMFitter])
 @pytest.mark.parametrize("present", [(0, 1), (1, 2), (1,)], ids=str)
 def test_class_without_rows_stays_in_the_model_and_is_unlikely(make, present):
     rng = np.random.default_rng(0)
     labels = np.array(["a", "b", "c"] * 40)
     sample = sample_of(dataset_of("y", y=labels, x=rng.normal(size=120)))
     train = np.flatnonzero(np.isin(sample.target, present))
-    hyperparameters = SETTINGS if make is LightGBM else PORTFOLIO[0]
+    hyperparameters = SETTINGS if make is LightGBMFitter else LINES[0]
     fit = make(sample).fit(hyperparameters, order(train=train, rounds=5))
-    raw = fit.raw(sample.matrix)
+    raw = fit.raw(sample.rows)
     assert raw.shape == (120, 3)
     proba = predicted(ProblemType.MULTICLASS, raw)
     absent = [index for index in range(3) if index not in present]
     assert proba[:, absent].max() < proba[:, list(present)].min()
 
 
-@pytest.mark.parametrize("make", [Linear, LightGBM])
+@pytest.mark.parametrize("make", [LinearFitter, LightGBMFitter])
 def test_binary_fold_with_one_class(make):
     sample = sample_of(dataset_of("y", y=["a", "b"] * 30, x=list(range(60))))
-    hyperparameters = SETTINGS if make is LightGBM else PORTFOLIO[0]
+    hyperparameters = SETTINGS if make is LightGBMFitter else LINES[0]
     fit = make(sample).fit(hyperparameters, order(train=np.arange(0, 60, 2), rounds=5))
-    assert (fit.raw(sample.matrix) < 0).all()
+    assert (fit.raw(sample.rows) < 0).all()
 
 
 def test_linear_learns_a_curve():
@@ -160,8 +164,8 @@ def test_linear_learns_a_curve():
     sample = sample_of(dataset_of("y", y=inputs**2, x=inputs))
     errors = {}
     for segments in (1, 8):
-        fit = Linear(sample).fit({"l2": 0.01, "segments": segments}, order())
-        errors[segments] = METRICS["rmse"].function(sample.target, fit.raw(sample.matrix)[:, 0])
+        fit = LinearFitter(sample).fit({"l2": 0.01, "segments": segments}, order())
+        errors[segments] = METRICS["rmse"].score(sample.target, fit.raw(sample.rows)[:, 0])
     assert errors[8] < 0.1 * errors[1]
 
 
@@ -170,17 +174,17 @@ def test_one_huge_input_does_not_spoil_the_others(row):
     inputs = np.linspace(-3, 3, 500)
     with_huge = np.append(inputs, row)
     sample = sample_of(dataset_of("y", y=np.append(inputs, 0.0), x=with_huge))
-    fit = Linear(sample).fit(PORTFOLIO[0], order())
-    assert METRICS["r2"].function(inputs, fit.raw(sample.matrix)[:500, 0]) > 0.95
+    fit = LinearFitter(sample).fit(LINES[0], order())
+    assert METRICS["r2"].score(inputs, fit.raw(sample.rows)[:500, 0]) > 0.95
 
 
 def test_fixed_number_of_trees_is_exact_or_refused():
     sample = sample_of(read_table("seoul_bike"))
-    lgbm = LightGBM(sample)
+    lgbm = LightGBMFitter(sample)
     rows = np.arange(4000)
     valid = np.arange(4000, 6000)
     fit = lgbm.fit({**SETTINGS, "num_trees": 37}, order(train=rows, valid=valid))
-    assert booster_of(fit.part).num_trees() == 37
+    assert booster_of(fit.parts[-1]).num_trees() == 37
     short = Order(until=time.monotonic() + 0.05, train=rows, valid=valid)
     with pytest.raises(OutOfTime, match="before 4000 trees"):
         lgbm.fit({**SETTINGS, "num_trees": 4000}, short)
@@ -191,22 +195,26 @@ def test_early_stopping_ends_before_it_overfits():
     noise = dataset_of("y", y=rng.normal(size=400), x=rng.normal(size=400))
     rows = np.arange(400)
     stop = order(train=rows[:300], valid=rows[300:])
-    fit = LightGBM(sample_of(noise)).fit(SETTINGS, stop)
+    fit = LightGBMFitter(sample_of(noise)).fit(SETTINGS, stop)
     assert fit.rounds is not None
     assert fit.rounds < 40
-    assert booster_of(fit.part).num_trees() == fit.rounds
+    assert booster_of(fit.parts[-1]).num_trees() == fit.rounds
 
 
 def test_time_cuts_a_fit_that_keeps_its_trees():
     sample = sample_of(read_table("california_housing"))
     started = time.monotonic()
-    fit = LightGBM(sample).fit({**SETTINGS, "learning_rate": 0.01}, Order(until=started + 0.5))
+    fit = LightGBMFitter(sample).fit(
+        {**SETTINGS, "learning_rate": 0.01}, Order(until=started + 0.5)
+    )
     assert fit.is_cut
-    assert booster_of(fit.part).num_trees() == booster_of(fit.part).current_iteration() > 0
+    assert (
+        booster_of(fit.parts[-1]).num_trees() == booster_of(fit.parts[-1]).current_iteration() > 0
+    )
     assert time.monotonic() - started < 2.0
 
 
 def test_linear_without_time_is_refused():
     sample = sample_of(read_table("california_housing"))
     with pytest.raises(OutOfTime, match="rows only"):
-        Linear(sample).fit(PORTFOLIO[0], Order(until=time.monotonic()))
+        LinearFitter(sample).fit(LINES[0], Order(until=time.monotonic()))

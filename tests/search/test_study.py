@@ -13,7 +13,7 @@ from sqlml.enums import EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.search import bench, refit
 from sqlml.search.encoder import encode
-from sqlml.search.estimators.lightgbm import LightGBM
+from sqlml.search.estimators.lightgbm import LightGBMFitter
 from sqlml.search.fitted import LinearPart, TreePart
 from sqlml.search.leaderboard import Phase, Progress
 from sqlml.search.metrics import find_metric
@@ -23,7 +23,7 @@ from tests.data import TABLES
 from tests.search.replay import booster_of, replay_linear
 from tests.search.tables import dataset_of, read_table, with_columns
 
-BASELINE, LINEAR, LIGHTGBM = EstimatorName
+BASELINE, LINEAR, LIGHTGBM, _ = EstimatorName
 
 
 def plan_of(seconds=60.0, **options):
@@ -334,12 +334,12 @@ def test_every_metric_can_be_searched_for(name, metrics):
 
 
 def test_trial_that_raises_fails_alone(monkeypatch):
-    from sqlml.search.estimators.linear import Linear
+    from sqlml.search.estimators.linear import LinearFitter
 
     def broken(self, hyperparameters, order):
         raise ValueError("singular matrix")
 
-    monkeypatch.setattr(Linear, "fit", broken)
+    monkeypatch.setattr(LinearFitter, "fit", broken)
     leaderboard = run(read_table("titanic"), trials=2)
     assert [trial.state for trial in leaderboard.trials] == [
         TrialState.COMPLETE,
@@ -354,7 +354,7 @@ def test_lightgbm_that_raises_before_the_first_trial(monkeypatch):
     def broken(self, sample):
         raise ValueError("bad allocation")
 
-    monkeypatch.setattr(LightGBM, "__init__", broken)
+    monkeypatch.setattr(LightGBMFitter, "__init__", broken)
     leaderboard = run(read_table("titanic"), seconds=1.5)
     assert leaderboard.winner.estimator is LINEAR
     errors = {trial.error for trial in leaderboard.trials if trial.estimator is LIGHTGBM}

@@ -113,6 +113,8 @@ draw_row(const SqlmlModel *model, SqlmlValue *values)
 		const SqlmlFeature *feature = &model->features[i];
 		SqlmlValue *value = &values[feature->column];
 
+		if (feature->op > OP_HOUR)
+			continue;
 		value->is_missing = draw(20) == 0;
 		if (model->columns[feature->column].kind == SQLML_CATEGORY)
 			value->as.text = draw_level(feature);

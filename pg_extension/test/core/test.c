@@ -140,6 +140,7 @@ put_model(Writer *writer)
 	put_double(writer, 0);
 	put_u32(writer, 1);
 	put_double(writer, 1);
+	put_u32(writer, SQLML_IDENTITY);
 	end_section(writer, start);
 }
 
@@ -163,6 +164,9 @@ put_columns_and_features(Writer *writer)
 		put_text(writer, "t");
 	}
 	end_section(writer, start);
+	start = begin_section(writer, 6);
+	put_u32(writer, 0);
+	end_section(writer, start);
 	start = begin_section(writer, 3);
 	put_u32(writer, FEATURE_COUNT);
 	for (uint32_t i = 0; i < FEATURE_COUNT; i++)
@@ -170,6 +174,8 @@ put_columns_and_features(Writer *writer)
 		put_u32(writer, i);
 		put_u32(writer, i < CODE_COUNT ? OP_CODE : OP_VALUE);
 		put_double(writer, i == FEATURE_COUNT - 1 ? 0.5 : NAN);
+		put_u32(writer, 0);
+		put_u32(writer, 0);
 		put_u32(writer, i < CODE_COUNT ? LEVEL_COUNT : 0);
 		for (uint32_t level = 0; i < CODE_COUNT && level < LEVEL_COUNT; level++)
 		{
@@ -178,6 +184,7 @@ put_columns_and_features(Writer *writer)
 			make_level(text, sizeof(text), level);
 			put_text(writer, text);
 		}
+		put_u32(writer, 0);
 	}
 	end_section(writer, start);
 }

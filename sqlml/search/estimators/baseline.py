@@ -2,14 +2,17 @@
 The baseline: the same answer for every row.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64
-from sqlml.search.estimators.estimator import Fit, Order, Sample
+from sqlml.search.estimators.estimator import Fit, Fitter, Order, Sample, Task, default_link
 from sqlml.search.estimators.unit import make_unit
 from sqlml.search.fitted import LinearPart
 from sqlml.search.leaderboard import Hyperparameters
+from sqlml.search.space import Dimension
 from sqlml.search.split import take
 
 MEDIAN_METRICS = frozenset({"mae", "mape"})
@@ -18,28 +21,47 @@ MEDIAN_METRICS = frozenset({"mae", "mape"})
 class Baseline:
     """Log odds, log shares, or the mean (the median where absolute errors count)."""
 
+    name = EstimatorName.BASELINE
+
+    def space(self, task: Task) -> Mapping[str, Dimension]:
+        """Choose nothing."""
+        return {}
+
+    def portfolio(self, task: Task, rate: float) -> tuple[Hyperparameters, ...]:
+        """Offer the only setting."""
+        return ({},)
+
+    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
+        """Cost nothing."""
+        return 0.0
+
+    def fitter(self, sample: Sample) -> Fitter:
+        """Bind it to a sample."""
+        return BaselineFitter(sample)
+
+
+class BaselineFitter:
+    """Constants of one sample."""
+
     def __init__(self, sample: Sample):
         self._sample = sample
 
     def fit(self, hyperparameters: Hyperparameters, order: Order) -> Fit:
         """Compute the constant."""
-        target = take(self._sample.target, order.train)
-        constant = self._constant(target)
-        return Fit(
-            part=LinearPart(estimator=EstimatorName.BASELINE, intercepts=constant),
-            raw=lambda matrix: np.tile(constant, (len(matrix), 1)),
-        )
+        constant = self._constant(take(self._sample.target, order.train))
+        part = LinearPart(estimator=EstimatorName.BASELINE, intercepts=constant)
+        return Fit(parts=(part,), link=default_link(self._sample.task))
 
     def _constant(self, target: F64) -> F64:
         """Compute the raw scores of every row."""
-        sample = self._sample
-        if sample.problem_type is ProblemType.REGRESSION:
-            if sample.metric in MEDIAN_METRICS:
+        task = self._sample.task
+        if task.problem_type is ProblemType.REGRESSION:
+            if task.metric.name in MEDIAN_METRICS:
                 return np.array([np.median(target)])
             unit = make_unit(target)
             return unit.restored(np.array([unit.learnt(target).mean()]))
-        shares = class_shares(target, sample.class_count)
-        if sample.problem_type is ProblemType.BINARY:
+        shares = class_shares(target, task.class_count)
+        if task.problem_type is ProblemType.BINARY:
             return np.array([np.log(shares[1] / shares[0])])
         return np.asarray(np.log(shares), dtype=np.float64)
 

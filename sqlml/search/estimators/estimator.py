@@ -3,14 +3,23 @@ What every estimator offers, and what it is given.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from scipy.sparse import csr_matrix
+
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
-from sqlml.search.fitted import Feature, LinearPart, TreePart
+from sqlml.search.cost import PartFacts
+from sqlml.search.estimators.raw import raw_scores
+from sqlml.search.estimators.sizes import measure
+from sqlml.search.features import Encoded, FeatureSet
+from sqlml.search.fitted import LINKS, Feature, Link, Part
 from sqlml.search.leaderboard import Hyperparameters
+from sqlml.search.metrics import Metric
+from sqlml.search.space import Dimension
+from sqlml.search.target import Target, TargetFacts, describe_target
 
 
 class OutOfTime(Exception):
@@ -18,18 +27,63 @@ class OutOfTime(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be learnt: enough to choose spaces and portfolios, without the rows."""
+
+    problem_type: ProblemType
+    class_count: int
+    """0 for REGRESSION."""
+    row_count: int
+    feature_count: int
+    metric: Metric
+    has_texts: bool
+    """Whether linear models find tf-idf of texts."""
+    has_encodings: bool
+    """Whether there are categories that are worth target means."""
+    facts: TargetFacts
+
+    @property
+    def output_count(self) -> int:
+        """Count the raw scores of a row."""
+        return self.class_count if self.problem_type is ProblemType.MULTICLASS else 1
+
+
+def make_task(
+    target: Target, features: FeatureSet, metric: Metric, weight: F64 | None = None
+) -> Task:
+    """Describe what is to be learnt from rows with these targets."""
+    return Task(
+        problem_type=target.problem_type,
+        class_count=len(target.classes),
+        row_count=target.values.size,
+        feature_count=len(features.features),
+        metric=metric,
+        has_texts=bool(features.vocabularies),
+        has_encodings=bool(features.encodings),
+        facts=describe_target(target, weight),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
     """Encoded rows with their target, and all that a fit must know about them."""
 
-    problem_type: ProblemType
-    output_count: int
-    class_count: int
-    features: tuple[Feature, ...]
+    task: Task
+    features: FeatureSet
     matrix: F64
+    """Shape (rows, features), column by column in memory; may be mapped and read-only."""
     target: F64
-    metric: str
-    seed: int
-    threads: int
+    texts: tuple[csr_matrix, ...] = ()
+    """Shape (rows, V) for each vocabulary of the features."""
+    weight: F64 | None = None
+    """What each row counts; None: all the same."""
+    seed: int = 0
+    threads: int = 1
+
+    @property
+    def rows(self) -> Encoded:
+        """The encoded rows."""
+        return Encoded(self.matrix, self.texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,24 +105,70 @@ class Order:
         return self.until - time.monotonic()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fit:
-    """A fitted estimator."""
+    """
+    A fitted estimator, as plain data.
 
-    part: LinearPart | TreePart
-    raw: Callable[[F64], F64]
-    """The estimator's own raw scores of encoded rows, shape (rows, outputs)."""
+    Features of its own count on from the sample's; the last part predicts, the parts before
+    it are read by SCORE features, whose `source` is a place in `parts`.
+    """
+
+    parts: tuple[Part, ...]
+    features: tuple[Feature, ...] = ()
+    """LOOKUP and SCORE features after those of the sample."""
+    link: Link
+    """What makes responses of the last part's raw scores."""
     rounds: int | None = None
     """Boosting rounds that were best; None where there are none."""
     is_cut: bool = False
     """Whether time ended the fit."""
+
+    @property
+    def facts(self) -> tuple[PartFacts, ...]:
+        """Measure what a prediction has to do, part by part."""
+        return tuple(measure(part) for part in self.parts)
+
+    def raw(self, rows: Encoded) -> F64:
+        """Compute the raw scores of the last part, shape (rows, outputs)."""
+        return raw_scores(self.parts, self.features, rows)
 
 
 class Fitter(Protocol):
     """An estimator bound to a sample, so that what all fits share is made once."""
 
     def fit(self, hyperparameters: Hyperparameters, order: Order) -> Fit:
-        """Fit on the ordered rows."""
+        """Fit on the ordered rows. Raises `OutOfTime` where there is no time for any fit."""
+        ...
+
+
+class Estimator(Protocol):
+    """An algorithm: what may be chosen, what to choose first, and how to fit it."""
+
+    @property
+    def name(self) -> EstimatorName:
+        """Its name in options and catalogue."""
+        ...
+
+    def space(self, task: Task) -> Mapping[str, Dimension]:
+        """Get the hyperparameters that trials choose."""
+        ...
+
+    def portfolio(self, task: Task, rate: float) -> tuple[Hyperparameters, ...]:
+        """
+        Make the settings to try first, in an order that covers the space.
+
+        All name every hyperparameter of the space. `rate` is the learning rate of a usual
+        setting, by what there is time for.
+        """
+        ...
+
+    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
+        """Estimate the seconds of one fit on all rows of a task, roughly, on one core."""
+        ...
+
+    def fitter(self, sample: Sample) -> Fitter:
+        """Bind it to a sample."""
         ...
 
 
@@ -78,3 +178,8 @@ class Choice:
 
     estimator: EstimatorName
     hyperparameters: Hyperparameters
+
+
+def default_link(task: Task) -> Link:
+    """Get the link of a task's problem type."""
+    return LINKS[task.problem_type][0]

@@ -1,24 +1,31 @@
 """
-Linear models: ridge for numbers, logistic regression for classes.
+Linear models: logistic and multinomial regression, and regressions of many losses.
+
+Owns the space, the rows that there is time for, and the unit of the target.
 """
 
-import time
-import warnings
+from collections.abc import Mapping
 
 import numpy as np
-import optuna
 from scipy.sparse import csr_matrix
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
 
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.estimators.baseline import class_shares
 from sqlml.search.estimators.design import Design, make_design
-from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample
+from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample, Task
+from sqlml.search.estimators.goal import OF_LOGARITHM, Goal, goal_defaults, goal_space, make_goal
+from sqlml.search.estimators.solvers import (
+    Penalty,
+    Rows,
+    Solution,
+    solve_classes,
+    solve_regression,
+)
 from sqlml.search.estimators.unit import make_unit
 from sqlml.search.fitted import LinearPart
 from sqlml.search.leaderboard import Hyperparameters
+from sqlml.search.space import Choices, Dimension, Range
 
 MAX_CELLS = 5_000_000
 """Design values in one fit; of larger tables it takes a random part of the rows."""
@@ -26,26 +33,53 @@ CELLS_PER_SECOND = 5_000_000
 FREE_CELLS = 250_000
 """So many take about 50 ms: not worth an estimate, which would be a careful one."""
 MIN_ROWS = 500
-ROUNDS_PER_STEP = 25
-MAX_STEPS = 8
-DENSE_SOLVER_COLUMNS = 400
+SPARSE_COST = 4.0
+"""Selecting weights takes so many times as long as shrinking them."""
 
-PORTFOLIO: tuple[Hyperparameters, ...] = (
-    {"l2": 1.0, "segments": 1},
-    {"l2": 3.0, "segments": 8},
-    {"l2": 30.0, "segments": 1},
+HELPER: Hyperparameters = {"l2": 3.0, "segments": 4, "l1_ratio": 0.0}
+"""What helps other estimators, by its scores."""
+SETTINGS: tuple[Hyperparameters, ...] = (
+    {"l2": 3.0, "segments": 4, "l1_ratio": 0.0},
+    {"l2": 1.0, "segments": 1, "l1_ratio": 0.0},
+    {"l2": 30.0, "segments": 8, "l1_ratio": 0.0},
+    {"l2": 3.0, "segments": 4, "l1_ratio": 0.0, "log_target": True},
+    {"l2": 3.0, "segments": 4, "l1_ratio": 0.0, "objective": "poisson"},
 )
 
 
-def suggest(trial: optuna.Trial) -> Hyperparameters:
-    """Draw hyperparameters from the space."""
-    return {
-        "l2": trial.suggest_float("linear_l2", 1e-2, 1e3, log=True),
-        "segments": trial.suggest_int("linear_segments", 1, 16),
-    }
-
-
 class Linear:
+    """Linear models."""
+
+    name = EstimatorName.LINEAR
+
+    def space(self, task: Task) -> Mapping[str, Dimension]:
+        """Get the hyperparameters that trials choose."""
+        return {
+            "l2": Range(low=1e-2, high=1e3, is_log=True),
+            "segments": Range(low=1, high=16, is_integer=True),
+            "l1_ratio": Choices((0.0, 0.5)),
+            **goal_space(task),
+        }
+
+    def portfolio(self, task: Task, rate: float) -> tuple[Hyperparameters, ...]:
+        """Make the settings to try first."""
+        space = self.space(task)
+        known = [setting for setting in SETTINGS if setting.keys() <= space.keys()]
+        return tuple({**goal_defaults(task), **setting} for setting in known)
+
+    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
+        """Estimate the seconds of a fit."""
+        segments = int(hyperparameters.get("segments", 1))
+        cells = task.row_count * task.feature_count * segments * task.output_count
+        slow = SPARSE_COST if hyperparameters.get("l1_ratio") else 1.0
+        return slow * min(cells, MAX_CELLS) / CELLS_PER_SECOND
+
+    def fitter(self, sample: Sample) -> "LinearFitter":
+        """Bind it to a sample."""
+        return LinearFitter(sample)
+
+
+class LinearFitter:
     """Linear models of one sample."""
 
     def __init__(self, sample: Sample):
@@ -55,13 +89,26 @@ class Linear:
 
     def fit(self, hyperparameters: Hyperparameters, order: Order) -> Fit:
         """Fit on the ordered rows, or on as many of them as there is time for."""
-        l2, segments = float(hyperparameters["l2"]), int(hyperparameters["segments"])
+        sample, segments = self._sample, int(hyperparameters.get("segments", 1))
+        goal = make_goal(sample.task, hyperparameters)
+        l1_ratio = float(hyperparameters.get("l1_ratio", 0.0))
+        penalty = Penalty(float(hyperparameters.get("l2", 1.0)), l1_ratio)
         design = self._design(segments)
-        rows = self._affordable_rows(design, order)
-        inputs, target = self._inputs(segments, rows), self._sample.target[rows]
-        if self._sample.problem_type is ProblemType.REGRESSION:
-            return self._fit_ridge(design, inputs, target, l2)
-        return self._fit_logistic(design, inputs, target, l2, order)
+        chosen = self._affordable_rows(design, order, SPARSE_COST if l1_ratio else 1.0)
+        target = sample.target[chosen]
+        weight = None if sample.weight is None else sample.weight[chosen]
+        weight = goal.weights(target, weight)
+        rows = Rows(self._inputs(segments, chosen), target, weight, order.until)
+        if sample.task.problem_type is ProblemType.REGRESSION:
+            solution = _solve_in_unit(rows, goal, penalty)
+        else:
+            solution = self._solve_classes(design, rows, goal, penalty)
+        part = LinearPart(
+            estimator=EstimatorName.LINEAR,
+            intercepts=solution.intercepts,
+            terms=design.terms(solution.weights),
+        )
+        return Fit(parts=(part,), link=goal.link)
 
     def _design(self, segments: int) -> Design:
         """Get the design with this many ramps a feature."""
@@ -71,19 +118,19 @@ class Linear:
 
     def _inputs(self, segments: int, rows: I64) -> F64 | csr_matrix:
         """Get rows of the design matrix; that of a small table is made once for all folds."""
-        design, encoded = self._designs[segments], self._sample.matrix
+        design, encoded = self._designs[segments], self._sample.rows
         if len(encoded) * design.width > MAX_CELLS:
-            return design.matrix(encoded[rows])
+            return design.matrix(encoded.take(rows))
         if segments not in self._matrices:
             self._matrices = {segments: design.matrix(encoded)}
         return self._matrices[segments][rows]
 
-    def _affordable_rows(self, design: Design, order: Order) -> I64:
+    def _affordable_rows(self, design: Design, order: Order, slow: float) -> I64:
         """Choose the rows to fit on, at random where there are too many for the time."""
         rows = np.arange(len(self._sample.target)) if order.train is None else order.train
         affordable = max(FREE_CELLS, CELLS_PER_SECOND * order.left_s) if order.left_s > 0 else 0
-        cells = min(MAX_CELLS, affordable)
-        limit = int(cells / max(design.width, 1) / self._sample.output_count)
+        cells = min(MAX_CELLS, affordable) / slow
+        limit = int(cells / max(design.width, 1) / self._sample.task.output_count)
         if rows.size <= limit:
             return rows
         if limit < MIN_ROWS:
@@ -91,71 +138,36 @@ class Linear:
         rng = np.random.default_rng(self._sample.seed)
         return np.sort(rng.choice(rows, limit, replace=False))
 
-    def _fit_ridge(self, design: Design, inputs: F64 | csr_matrix, target: F64, l2: float) -> Fit:
-        """Fit a regression in the target's own unit."""
-        unit = make_unit(target)
-        narrow = not design.codes and inputs.shape[1] <= DENSE_SOLVER_COLUMNS
-        ridge = Ridge(alpha=l2, solver="cholesky" if narrow else "lsqr", tol=1e-6, max_iter=300)
-        ridge.fit(inputs, unit.learnt(target))
-        weights = unit.scaled(ridge.coef_.reshape(-1, 1))
-        part = LinearPart(
-            estimator=EstimatorName.LINEAR,
-            intercepts=unit.restored(np.atleast_1d(ridge.intercept_)),
-            terms=design.terms(weights),
-        )
-        return Fit(
-            part=part,
-            raw=lambda encoded: unit.restored(ridge.predict(design.matrix(encoded))).reshape(-1, 1),
-        )
-
-    def _fit_logistic(
-        self, design: Design, inputs: F64 | csr_matrix, target: F64, l2: float, order: Order
-    ) -> Fit:
+    def _solve_classes(self, design: Design, rows: Rows, goal: Goal, penalty: Penalty) -> Solution:
         """Fit a classification; classes without rows get the intercept of half a row."""
+        task, target = self._sample.task, rows.target
         present = np.unique(target).astype(np.int64)
-        coefficients = np.zeros((design_columns(design), self._sample.class_count))
-        intercepts = np.log(class_shares(target, self._sample.class_count))
+        weights = np.zeros((design.column_count, task.class_count))
+        intercepts = np.log(class_shares(target, task.class_count))
         if present.size > 1:
-            fitted = _logistic(inputs, target, l2, order.until)
-            weights, levels = fitted.coef_, fitted.intercept_
-            if present.size == 2:
-                # One row only, the log odds of the second class against the first.
-                weights = np.vstack([np.zeros_like(weights), weights])
-                levels = np.append(0.0, levels)
-            coefficients[:, present] = weights.T
-            intercepts += levels.max() - intercepts[present].max()
-            intercepts[present] = levels
-        if self._sample.problem_type is ProblemType.BINARY:
-            coefficients = coefficients[:, 1:] - coefficients[:, :1]
+            found = solve_classes(rows, penalty)
+            weights[:, present] = found.weights
+            intercepts += found.intercepts.max() - intercepts[present].max()
+            intercepts[present] = found.intercepts
+        if goal.is_corrected:
+            intercepts = intercepts + goal.log_shares(target, None, task.class_count)
+        if task.problem_type is ProblemType.BINARY:
+            weights = weights[:, 1:] - weights[:, :1]
             intercepts = intercepts[1:] - intercepts[:1]
-        part = LinearPart(
-            estimator=EstimatorName.LINEAR,
-            intercepts=intercepts,
-            terms=design.terms(coefficients),
-        )
-        return Fit(
-            part=part,
-            raw=lambda encoded: design.matrix(encoded) @ coefficients + intercepts,
-        )
+        return Solution(weights, intercepts)
 
 
-def design_columns(design: Design) -> int:
-    """Count the columns of a design matrix."""
-    return len(design.ramps) + len(design.marked) + sum(codes.count for codes in design.codes)
-
-
-def _logistic(inputs: F64 | csr_matrix, target: F64, l2: float, until: float) -> LogisticRegression:
-    """Fit in steps, so that the clock can end it between two."""
-    model = LogisticRegression(
-        C=1 / l2, solver="lbfgs", max_iter=ROUNDS_PER_STEP, tol=1e-4, warm_start=True
-    )
-    with warnings.catch_warnings():
-        # Not being done after one step is what steps are for.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for _ in range(MAX_STEPS):
-            started = time.monotonic()
-            model.fit(inputs, target)
-            took_s = time.monotonic() - started
-            if model.n_iter_.max() < ROUNDS_PER_STEP or time.monotonic() + took_s > until:
-                break
-    return model
+def _solve_in_unit(rows: Rows, goal: Goal, penalty: Penalty) -> Solution:
+    """Fit a regression in a unit of its own, with a standard deviation near 1."""
+    if goal.loss in OF_LOGARITHM:
+        exponent = int(np.frexp(rows.target.mean())[1])
+        scaled = Rows(rows.inputs, np.ldexp(rows.target, -exponent), rows.weight, rows.until)
+        found = solve_regression(scaled, goal, penalty)
+        return Solution(found.weights, found.intercepts + exponent * np.log(2.0))
+    target = goal.learnt(rows.target)
+    unit = make_unit(target)
+    learnt = unit.learnt(target)
+    spread = float(learnt.std()) or 1.0
+    scaled = Rows(rows.inputs, learnt / spread, rows.weight, rows.until)
+    found = solve_regression(scaled, goal, penalty)
+    return Solution(unit.scaled(found.weights * spread), unit.restored(found.intercepts * spread))

@@ -1,0 +1,181 @@
+"""
+What a running average of candidates would score with one more of them, for all of them.
+
+The inner loop of ensemble selection. Squared errors need no rows once the candidates' errors
+are multiplied with each other; a log loss looks at the true class only; a ROC AUC counts in
+narrow bins instead of sorting. All others ask the metric.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlml.search.arrays import F64, I64
+from sqlml.search.metrics import SMALLEST_PROBABILITY, Metric
+
+BLOCK_ROWS = 8192
+MIN_ROWS_FOR_BINS = 3000
+"""With fewer rows a ROC AUC is exact."""
+BIN_SHIFT = 13
+"""Mantissa bits of a float32 that a bin takes together: 1024 bins from p to 2 p."""
+SMALLEST_BINNED = np.float32(1e-6)
+
+
+class Additions(Protocol):
+    """The running sum of a selection."""
+
+    def add(self, index: int) -> None:
+        """Add a candidate."""
+        ...
+
+    def scores(self) -> F64:
+        """Score the average with each of the candidates added; larger is better."""
+        ...
+
+
+def make_additions(
+    candidates: Sequence[F64], truth: F64, weight: F64 | None, metric: Metric
+) -> Additions:
+    """Choose the fastest way to score additions."""
+    is_binary = candidates[0].ndim == 2 and candidates[0].shape[1] == 2
+    if metric.name in ("rmse", "r2", "brier"):
+        return SquaredAdditions(candidates, truth, weight)
+    if metric.name == "log_loss":
+        return LogLossAdditions(candidates, truth, weight)
+    if metric.name == "roc_auc" and is_binary and weight is None and truth.size > MIN_ROWS_FOR_BINS:
+        return BinnedAucAdditions(candidates, truth)
+    return MetricAdditions(candidates, truth, weight, metric)
+
+
+class MetricAdditions:
+    """Scores of any metric."""
+
+    def __init__(self, candidates: Sequence[F64], truth: F64, weight: F64 | None, metric: Metric):
+        self._candidates = candidates
+        self._truth, self._weight, self._metric = truth, weight, metric
+        self._sum = np.zeros_like(candidates[0])
+        self._count = 0
+
+    def add(self, index: int) -> None:
+        """Add a candidate."""
+        self._sum += self._candidates[index]
+        self._count += 1
+
+    def scores(self) -> F64:
+        """Score the average with each of the candidates added; larger is better."""
+        metric, count = self._metric, self._count + 1
+        return np.array(
+            [
+                metric.sign * metric.score(self._truth, (self._sum + each) / count, self._weight)
+                for each in self._candidates
+            ]
+        )
+
+
+class SquaredAdditions:
+    """Negative mean squared errors, which order as rmse, r2 and brier do."""
+
+    def __init__(self, candidates: Sequence[F64], truth: F64, weight: F64 | None):
+        self._products = _multiply_errors(candidates, truth, weight)
+        self._chosen = np.zeros(len(candidates))
+
+    def add(self, index: int) -> None:
+        """Add a candidate."""
+        self._chosen[index] += 1
+
+    def scores(self) -> F64:
+        """Score the average with each of the candidates added; larger is better."""
+        with_chosen = self._products @ self._chosen
+        total = self._chosen @ with_chosen + 2 * with_chosen + self._products.diagonal()
+        return np.asarray(-total / (self._chosen.sum() + 1) ** 2)
+
+
+def _multiply_errors(candidates: Sequence[F64], truth: F64, weight: F64 | None) -> F64:
+    """Multiply the errors of each two candidates and average, in a unit that suits all."""
+    products = np.zeros((len(candidates), len(candidates)))
+    unit = max(float(np.abs(each).max(initial=0)) for each in (truth, *candidates))
+    unit = unit if 0 < unit < np.inf else 1.0
+    total = float(truth.size if weight is None else weight.sum())
+    for start in range(0, truth.size, BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        wanted = truth[rows] / unit
+        if candidates[0].ndim == 2:
+            wanted = (truth[rows, None] == np.arange(candidates[0].shape[1])) / unit
+        errors = np.stack([candidate[rows] / unit - wanted for candidate in candidates])
+        weighted = errors
+        if weight is not None:
+            weighted = errors * weight[rows].reshape(-1, *[1] * (errors.ndim - 2))
+        flat = (len(candidates), -1)
+        products += errors.reshape(flat) @ weighted.reshape(flat).T
+    return products / total
+
+
+class LogLossAdditions:
+    """Mean logarithms of the true class's probability."""
+
+    def __init__(self, candidates: Sequence[F64], truth: F64, weight: F64 | None):
+        codes = truth.astype(np.int64)[:, None]
+        self._of_truth = np.stack(
+            [np.take_along_axis(candidate, codes, axis=1)[:, 0] for candidate in candidates]
+        )
+        self._weight = np.full(truth.size, 1 / truth.size) if weight is None else weight
+        self._sum = np.zeros(truth.size)
+        self._count = 0
+
+    def add(self, index: int) -> None:
+        """Add a candidate."""
+        self._sum += self._of_truth[index]
+        self._count += 1
+
+    def scores(self) -> F64:
+        """Score the average with each of the candidates added; larger is better."""
+        count = self._count + 1
+        scores = np.empty(len(self._of_truth))
+        for index, of_truth in enumerate(self._of_truth):
+            average = np.maximum((self._sum + of_truth) / count, SMALLEST_PROBABILITY)
+            scores[index] = np.log(average, out=average) @ self._weight
+        return scores
+
+
+class BinnedAucAdditions:
+    """
+    ROC AUC of the second of two classes, from counts in bins.
+
+    A bin is some neighbouring float32, so that small probabilities are told apart as well as
+    large ones; the rarer class is the one that is ranked. A pair within a bin counts half.
+    """
+
+    def __init__(self, candidates: Sequence[F64], truth: F64):
+        rarer = int((truth == 1).sum() * 2 <= truth.size)
+        positive = truth == rarer
+        self._positive_count = int(positive.sum())
+        rows = np.concatenate([np.flatnonzero(positive), np.flatnonzero(~positive)])
+        self._candidates = [candidate[rows, rarer].astype(np.float32) for candidate in candidates]
+        self._sum = np.zeros(truth.size, dtype=np.float32)
+        self._count = 0
+
+    def add(self, index: int) -> None:
+        """Add a candidate."""
+        self._sum += self._candidates[index]
+        self._count += 1
+
+    def scores(self) -> F64:
+        """Score the average with each of the candidates added; larger is better."""
+        return np.array([self._score(candidate) for candidate in self._candidates])
+
+    def _score(self, candidate: NDArray[np.float32]) -> float:
+        """Compute the area under the curve."""
+        bins = _bin((self._sum + candidate) * np.float32(1 / (self._count + 1)))
+        of_positive = bins[: self._positive_count]
+        negative = np.bincount(bins[self._positive_count :], minlength=int(bins.max()) + 1)
+        below = np.cumsum(negative)[of_positive].sum() - negative[of_positive].sum() / 2
+        pairs = self._positive_count * (bins.size - self._positive_count)
+        return float(below / pairs) if pairs else float("nan")
+
+
+def _bin(probabilities: NDArray[np.float32]) -> I64:
+    """Number the bins of probabilities from 0, in their order."""
+    bits = np.maximum(probabilities, SMALLEST_BINNED).view(np.int32) >> BIN_SHIFT
+    return np.asarray(bits - bits.min(), dtype=np.int64)

@@ -1,0 +1,155 @@
+"""
+What trees see of a sample: codes, target means, or a linear model's scores too.
+
+Owns which features are computed from the target, and that a training row never sees its own:
+its means and scores are from the rows of other folds, those of all other rows, and of the
+artifact, from all training rows (Wolpert 1992).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from sqlml.search.arrays import F64, I64
+from sqlml.search.encoding import mean_outputs, target_means
+from sqlml.search.estimators.estimator import Fitter, Order, Sample
+from sqlml.search.estimators.raw import extend, part_scores
+from sqlml.search.features import Encoded
+from sqlml.search.fitted import Feature, FeatureOp, Part
+from sqlml.search.leaderboard import Hyperparameters
+
+STACK_FOLDS = 4
+MAX_STACKED_CLASSES = 20
+
+
+class Encoding(StrEnum):
+    """What trees are told about categories and texts."""
+
+    CODES = "codes"
+    """Categories as they are."""
+    MEANS = "means"
+    """Target means and counts instead of the categories that are worth it."""
+    STACKED = "stacked"
+    """Target means, and the scores of a linear model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inputs:
+    """The inputs of the trees of one fit."""
+
+    columns: tuple[int, ...]
+    """Features by number; those from the width of the sample on are `features`."""
+    categories: tuple[int, ...]
+    """Which of the inputs are codes without an order."""
+    features: tuple[Feature, ...] = ()
+    helpers: tuple[Part, ...] = ()
+    """The parts that SCORE features are from."""
+    learnt: F64 | None = None
+    """Values of `features` for the training rows, shape (rows, features)."""
+
+    def train_matrix(self, rows: Encoded) -> F64:
+        """Get the inputs of the training rows."""
+        whole = rows.matrix if self.learnt is None else np.hstack([rows.matrix, self.learnt])
+        return _take_columns(whole, self.columns)
+
+    def matrix(self, rows: Encoded) -> F64:
+        """Get the inputs of rows that the fit has not seen."""
+        return _take_columns(extend(self.helpers, self.features, rows).matrix, self.columns)
+
+
+def plain_inputs(sample: Sample) -> Inputs:
+    """Take the features of the sample as they are."""
+    found = sample.features
+    columns = tuple(sorted({*found.categories, *found.numbers}))
+    categories = tuple(columns.index(each) for each in found.categories)
+    return Inputs(columns=columns, categories=categories)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Learner:
+    """What features are computed from the target with."""
+
+    sample: Sample
+    target: F64
+    """Of each row of the sample; small numbers or classes."""
+    linear: Fitter
+    hyperparameters: Hyperparameters
+    """Of the linear model."""
+
+    def inputs(self, encoding: Encoding, order: Order) -> Inputs:
+        """Learn the inputs of an encoding from the ordered training rows."""
+        rows = np.arange(self.target.size) if order.train is None else order.train
+        features, values = self._means(rows)
+        helpers: tuple[Part, ...] = ()
+        if encoding is Encoding.STACKED:
+            helper, scores = self._scores(rows, order.until)
+            helpers = (helper,)
+            features += [
+                Feature(column="", op=FeatureOp.SCORE, place=place)
+                for place in range(scores.shape[1])
+            ]
+            values += list(scores.T)
+        plain = plain_inputs(self.sample)
+        if not features:
+            return plain
+        found, width = self.sample.features, self.sample.matrix.shape[1]
+        encoded = {feature.column for feature in features if feature.op is FeatureOp.LOOKUP}
+        columns = tuple(
+            each
+            for each in plain.columns
+            if each not in found.categories or found.features[each].column not in encoded
+        )
+        return Inputs(
+            columns=columns + tuple(range(width, width + len(features))),
+            categories=tuple(columns.index(each) for each in found.categories if each in columns),
+            features=tuple(features),
+            helpers=helpers,
+            learnt=np.column_stack(values),
+        )
+
+    def _means(self, rows: I64) -> tuple[list[Feature], list[F64]]:
+        """Compute means and counts of the categories that are worth it."""
+        sample, task = self.sample, self.sample.task
+        outputs = mean_outputs(self.target[rows], task.problem_type, task.class_count)
+        features: list[Feature] = []
+        values: list[F64] = []
+        if outputs is None:
+            return features, values
+        weight = None if sample.weight is None else sample.weight[rows]
+        for source in sample.features.encodings:
+            feature = sample.features.features[source]
+            codes = sample.matrix[rows, source]
+            count = len(feature.levels) + 2
+            means = target_means(codes, count, outputs, weight, sample.seed)
+            sizes = np.bincount(codes.astype(np.int64), minlength=count).astype(np.float64)
+            for table in (*means.values.T, sizes):
+                features.append(_lookup(feature.column, source, table))
+            values += [*means.learnt.T, sizes[codes.astype(np.int64)]]
+        return features, values
+
+    def _scores(self, rows: I64, until: float) -> tuple[Part, F64]:
+        """Fit the linear model, and compute out-of-fold scores of the training rows."""
+        sample = self.sample
+        folds = np.random.default_rng(sample.seed).permutation(rows.size) % STACK_FOLDS
+        scores = np.empty((rows.size, sample.task.output_count))
+        for fold in range(STACK_FOLDS):
+            part = self._fit(rows[folds != fold], until)
+            others = folds == fold
+            scores[others] = part_scores(part, sample.rows.take(rows[others]))
+        return self._fit(rows, until), scores.astype(np.float32).astype(np.float64)
+
+    def _fit(self, rows: I64, until: float) -> Part:
+        """Fit the linear model on some rows."""
+        return self.linear.fit(self.hyperparameters, Order(until=until, train=rows)).parts[-1]
+
+
+def _take_columns(matrix: F64, columns: tuple[int, ...]) -> F64:
+    """Take columns of a matrix, which is not copied where they are all."""
+    return matrix if columns == tuple(range(matrix.shape[1])) else matrix[:, columns]
+
+
+def _lookup(column: str, source: int, table: F64) -> Feature:
+    """Make the feature that looks a code up."""
+    values = tuple(table.tolist())
+    return Feature(column=column, op=FeatureOp.LOOKUP, source=source, values=values)

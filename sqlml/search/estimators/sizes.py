@@ -1,0 +1,28 @@
+"""
+What a prediction of a fitted part has to do, in counts.
+"""
+
+import re
+
+from sqlml.search.cost import PartFacts
+from sqlml.search.fitted import LinearPart, Part, TreePart
+
+
+def measure(part: Part) -> PartFacts:
+    """Count trees, leaves and terms."""
+    if isinstance(part, LinearPart):
+        return PartFacts(term_count=len(part.terms), output_count=part.intercepts.size)
+    if isinstance(part, TreePart):
+        text = part.booster.model_to_string()
+        found = re.findall(r"^num_leaves=(\d+)$", text, flags=re.MULTILINE)
+        leaves, output_count = [int(each) for each in found], part.booster.num_model_per_iteration()
+    else:
+        output_count = part.trees[0].values.shape[1]
+        # A leaf of several outputs becomes one of as many trees.
+        leaves = [len(tree.values) for tree in part.trees for _ in range(output_count)]
+    return PartFacts(
+        tree_count=len(leaves),
+        leaf_count=sum(leaves),
+        largest_tree=max(leaves),
+        output_count=output_count,
+    )
