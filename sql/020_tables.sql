@@ -121,9 +121,9 @@ COMMENT ON COLUMN sqlml.version.inputs IS
     'the columns of input: name, type at training, kind (numeric, boolean, category, datetime)';
 COMMENT ON COLUMN sqlml.version.score_low IS 'with score_high the 95 % interval of the score';
 COMMENT ON COLUMN sqlml.version.predict_us IS
-    'microseconds in which one core predicts a row, measured';
+    'microseconds in which one core predicts a row, estimated';
 COMMENT ON COLUMN sqlml.version.ensemble IS
-    'what the model is made of, heaviest first: trial, estimator, weight';
+    'what the model is made of, heaviest first: trial, estimator, weight, fit_count';
 COMMENT ON COLUMN sqlml.version.is_interim IS
     'whether it answers only until the training that made it has ended';
 -- Compressing an artifact saves little and costs its first reader time.

@@ -79,6 +79,11 @@ INSERT INTO sqlml.option (name, type, default_value, minimum, maximum, choices, 
 
 -- The hyperparameters; the search has its own idea of those that are not given.
 INSERT INTO sqlml.option (name, type, minimum, maximum, choices, estimators, description) VALUES
+('boosting', 'word', NULL, NULL, '{gbdt,extra_trees,dart,rf}', '{lightgbm}',
+ 'How trees are added up: boosted, boosted with random thresholds, boosted with dropout, or '
+ 'averaged.'),
+('encoding', 'word', NULL, NULL, '{codes,means,stacked}', '{lightgbm}',
+ 'What trees see of categories: codes; means of the target as well; a linear model''s score too.'),
 ('num_trees', 'integer', 1, 100000, NULL, '{lightgbm}',
  'The number of trees (a class); no early stopping then.'),
 ('learning_rate', 'number', 0.000001, 1, NULL, '{lightgbm}',
@@ -92,14 +97,18 @@ INSERT INTO sqlml.option (name, type, minimum, maximum, choices, estimators, des
  'The share of the rows that each tree sees.'),
 ('lambda_l2', 'number', 0, 1000000, NULL, '{lightgbm}', 'Shrinks the values of leaves.'),
 ('cat_smooth', 'number', 0, 1000000, NULL, '{lightgbm}',
- 'Shrinks what rare categories say in a split.'),
+ 'Draws what rare categories say towards the average.'),
 ('min_data_per_group', 'integer', 1, 1000000, NULL, '{lightgbm}',
  'The smallest number of rows of the categories on one side of a split.'),
-('extra_trees', 'boolean', NULL, NULL, NULL, '{lightgbm}',
- 'Whether the thresholds of splits are drawn at random.'),
 ('l2', 'number', 0.000001, 1000000, NULL, '{linear}', 'Shrinks the weights.'),
 ('segments', 'integer', 1, 64, NULL, '{linear}',
- 'Into how many pieces, each with its own slope, a number is cut.');
+ 'Into how many pieces, each with its own slope, a number is cut.'),
+('objective', 'word', NULL, NULL, '{squared,absolute,huber,quantile,poisson,tweedie,gamma}',
+ '{lightgbm,linear}', 'The errors that a regression learns to avoid.'),
+('log_target', 'boolean', NULL, NULL, NULL, '{lightgbm,linear}',
+ 'Whether a regression learns logarithms of the target.'),
+('class_weight', 'word', NULL, NULL, '{none,balanced}', '{lightgbm,linear}',
+ 'Whether rare classes count as much as frequent ones in fits.');
 
 -- Refuse a value of an option.
 CREATE OR REPLACE FUNCTION sqlml.refuse_option(
@@ -288,7 +297,8 @@ BEGIN
 END;
 $$;
 
--- All given options, checked, with the defaults filled in.
+-- All given options, checked, with the defaults filled in; the hyperparameters among them stand
+-- apart, under "hyperparameters".
 CREATE OR REPLACE FUNCTION sqlml.check_options(options jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -297,6 +307,7 @@ DECLARE
     checked jsonb;
     given record;
     known sqlml.option;
+    spaces text[] := ARRAY(SELECT name FROM sqlml.option WHERE estimators IS NOT NULL);
 BEGIN
     IF jsonb_typeof(options) IS DISTINCT FROM 'object' THEN
         PERFORM sqlml.raise('22023', 'options must be a JSON object', NULL,
@@ -315,6 +326,8 @@ BEGIN
         checked := checked || jsonb_build_object(given.name, sqlml.check_option(known, given.value));
     END LOOP;
     PERFORM sqlml.check_together(checked);
-    RETURN checked;
+    RETURN checked - spaces || jsonb_build_object('hyperparameters', (
+        SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(checked)
+         WHERE key = ANY (spaces)));
 END;
 $$;

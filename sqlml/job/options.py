@@ -18,15 +18,24 @@ METRIC_PARAMETERS = ("quantile", "tweedie_power")
 UNLIMITED = "none"
 
 
+SMALL_MODEL = {"num_leaves": 15, "learning_rate": 0.1}
+"""Hyperparameters that stand, unless the statement has others, where models are run as SQL."""
+
+
 def make_plan(
     options: Mapping[str, Any],
-    hyperparameters: Mapping[str, Any],
     *,
+    small: bool,
     started: float,
     threads: int,
     finished: tuple[TrialResult, ...] = (),
 ) -> Plan:
-    """Turn options into a plan. `started` is when the time limit began, on the monotonic clock."""
+    """
+    Turn options into a plan for a model that, if `small`, is not too much for SQL.
+
+    `started` is when the time limit began, on the monotonic clock.
+    """
+    hyperparameters = {**(SMALL_MODEL if small else {}), **options["hyperparameters"]}
     problem_type = options.get("problem_type")
     estimators = options.get("estimators")
     cost = options["predict_cost"]

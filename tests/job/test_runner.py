@@ -11,7 +11,8 @@ import pytest
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import EstimatorName
 from sqlml.errors import ArtifactDisagrees
-from sqlml.job.runner import describe_dataset, draw_golden, verify
+from sqlml.job.notices import describe_dataset
+from sqlml.job.publication import draw_golden, verify
 from sqlml.predict.scorer import Scorer
 from sqlml.search.plan import Plan
 from sqlml.search.study import search
