@@ -101,6 +101,8 @@ INSERT INTO sqlml.option (name, type, minimum, maximum, choices, estimators, des
 ('min_data_per_group', 'integer', 1, 1000000, NULL, '{lightgbm}',
  'The smallest number of rows of the categories on one side of a split.'),
 ('l2', 'number', 0.000001, 1000000, NULL, '{linear}', 'Shrinks the weights.'),
+('l1_ratio', 'number', 0, 1, NULL, '{linear}',
+ 'The share of the shrinking that may make weights zero.'),
 ('segments', 'integer', 1, 64, NULL, '{linear}',
  'Into how many pieces, each with its own slope, a number is cut.'),
 ('objective', 'word', NULL, NULL, '{squared,absolute,huber,quantile,poisson,tweedie,gamma}',
