@@ -37,6 +37,7 @@ from sqlml.job.publication import NS_PER_US, VersionMaker
 from sqlml.job.queue import Job, JobLog, Queue, make_application_name
 from sqlml.log import start_logging
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
+from sqlml.search.pool import Pool
 from sqlml.search.study import search
 
 log = logging.getLogger("sqlml.job.runner")
@@ -53,16 +54,19 @@ class Assignment:
 def main() -> None:
     """Wait for one job and do it."""
     start_logging(read_settings().log_level)
-    os.write(sys.stdout.fileno(), READY)
-    line = sys.stdin.buffer.readline()
-    if not line:
-        return
-    message = json.loads(line)
-    _die_with_worker()
-    run_job(Assignment(Job(**message["job"]), message["started"]), os.environ["SQLML_RUNNER_DSN"])
+    # What runs trials needs no database.
+    dsn = os.environ.pop("SQLML_RUNNER_DSN")
+    with closing(Pool(THREADS)) as pool:
+        os.write(sys.stdout.fileno(), READY)
+        line = sys.stdin.buffer.readline()
+        if not line:
+            return
+        message = json.loads(line)
+        _die_with_worker()
+        run_job(Assignment(Job(**message["job"]), message["started"]), dsn, pool)
 
 
-def run_job(assignment: Assignment, dsn: str) -> None:
+def run_job(assignment: Assignment, dsn: str, pool: Pool) -> None:
     """Do a job; whatever happens, its end is written."""
     job = assignment.job
     dsn = make_conninfo(
@@ -73,7 +77,7 @@ def run_job(assignment: Assignment, dsn: str) -> None:
     )
     with closing(connect(dsn, make_application_name(job))) as connection:
         try:
-            train(assignment, dsn, connection)
+            train(assignment, dsn, connection, pool)
         except SqlmlError as error:
             Queue(connection).finish(job, JobStatus.FAILED, error)
         except psycopg.OperationalError:
@@ -83,7 +87,9 @@ def run_job(assignment: Assignment, dsn: str) -> None:
             Queue(connection).finish(job, JobStatus.FAILED, _wrap(error))
 
 
-def train(assignment: Assignment, dsn: str, connection: psycopg.Connection) -> None:
+def train(
+    assignment: Assignment, dsn: str, connection: psycopg.Connection, pool: Pool
+) -> None:
     """The stages: extract, search, compile, verify, publish."""
     job = assignment.job
     finished = read_trials(connection, job)
@@ -109,7 +115,7 @@ def train(assignment: Assignment, dsn: str, connection: psycopg.Connection) -> N
         first_trial=joblog.first_trial,
     )
     reporter = Reporter(joblog, maker)
-    leaderboard = search(dataset, plan, reporter.report, offer=reporter.offer)
+    leaderboard = search(dataset, plan, reporter.report, offer=reporter.offer, pool=pool)
     joblog.write_phase("compile")
     version = maker.make(leaderboard)
     elapsed_s = time.monotonic() - assignment.started

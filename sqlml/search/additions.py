@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 from sqlml.search.arrays import F64, I64
 from sqlml.search.metrics import SMALLEST_PROBABILITY, Metric
 
+SQUARED_METRICS = frozenset({"rmse", "r2", "brier"})
+"""Metrics that order as a mean squared error does."""
 BLOCK_ROWS = 8192
 MIN_ROWS_FOR_BINS = 3000
 """With fewer rows a ROC AUC is exact."""
 BIN_SHIFT = 13
 """Mantissa bits of a float32 that a bin takes together: 1024 bins from p to 2 p."""
 SMALLEST_BINNED = np.float32(1e-6)
+LARGEST_RAW = np.float32(32)
+RAW_BINS = np.float32(512)
+"""Bins of a raw score from 0 to 1."""
 
 
 class Additions(Protocol):
@@ -40,7 +45,7 @@ def make_additions(
 ) -> Additions:
     """Choose the fastest way to score additions."""
     is_binary = candidates[0].ndim == 2 and candidates[0].shape[1] == 2
-    if metric.name in ("rmse", "r2", "brier"):
+    if metric.name in SQUARED_METRICS:
         return SquaredAdditions(candidates, truth, weight)
     if metric.name == "log_loss":
         return LogLossAdditions(candidates, truth, weight)
@@ -143,8 +148,9 @@ class BinnedAucAdditions:
     """
     ROC AUC of the second of two classes, from counts in bins.
 
-    A bin is some neighbouring float32, so that small probabilities are told apart as well as
-    large ones; the rarer class is the one that is ranked. A pair within a bin counts half.
+    A bin of probabilities is some neighbouring float32, so that small ones are told apart as
+    well as large ones; the rarer class is the one that is ranked. Raw scores, the first
+    class's with the sign turned, have bins of one width. A pair within a bin counts half.
     """
 
     def __init__(self, candidates: Sequence[F64], truth: F64):
@@ -175,7 +181,10 @@ class BinnedAucAdditions:
         return float(below / pairs) if pairs else float("nan")
 
 
-def _bin(probabilities: NDArray[np.float32]) -> I64:
-    """Number the bins of probabilities from 0, in their order."""
-    bits = np.maximum(probabilities, SMALLEST_BINNED).view(np.int32) >> BIN_SHIFT
+def _bin(scores: NDArray[np.float32]) -> I64:
+    """Number the bins of probabilities, or of raw scores, in their order."""
+    if scores.min(initial=0) < 0:
+        places = (np.clip(scores, -LARGEST_RAW, LARGEST_RAW) + LARGEST_RAW) * RAW_BINS
+        return np.asarray(places, dtype=np.int64)
+    bits = np.maximum(scores, SMALLEST_BINNED).view(np.int32) >> BIN_SHIFT
     return np.asarray(bits - bits.min(), dtype=np.int64)

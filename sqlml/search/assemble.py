@@ -317,7 +317,7 @@ class Assembler:
 
     def _refit_time_s(self, evaluation: Evaluation) -> float:
         """Seconds that a fit on all rows will take."""
-        return evaluation.fold_time_s * self._growth() ** (1 + REFIT_GROWTH) * CAREFUL
+        return float(evaluation.fold_time_s * self._growth() ** (1 + REFIT_GROWTH) * CAREFUL)
 
     def _growth(self) -> float:
         """How many times the rows of a fold all rows are."""

@@ -37,7 +37,8 @@ def mean_outputs(target: F64, problem_type: ProblemType, class_count: int) -> F6
     if problem_type is ProblemType.MULTICLASS:
         if class_count > MAX_CLASSES:
             return None
-        return (target[:, None] == np.arange(class_count)).astype(np.float64)
+        is_class = target[:, None] == np.arange(class_count)
+        return np.asarray(is_class, dtype=np.float64)
     return target.reshape(-1, 1)
 
 

@@ -5,6 +5,7 @@ Owns which features a column gives, decided from facts of the rows of a search. 
 `learn_features`; what the features of a row are is `encoder`'s.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ from sqlml.search.facts import CategoryFacts, read_category_facts, read_number_f
 from sqlml.search.fitted import Feature, FeatureOp, Vocabulary
 from sqlml.search.strength import Judge
 from sqlml.search.target import Target
-from sqlml.search.texts import MAX_TOPIC_ROWS, learn_topics, learn_vocabulary, weigh
+from sqlml.search.texts import MAX_TOPIC_ROWS, count_texts, learn_topics, learn_vocabulary, weigh
 
 MAX_LEVELS = 255
 """Of a CODE that trees read as a category."""
@@ -51,6 +52,10 @@ BYTES_PER_SECOND = 10_000_000
 """Of texts, that a second of the budget pays for."""
 MAX_TOPICS = 30
 TERMS_PER_TOPIC = 4
+ROWS_PER_TOPIC = 100
+"""With fewer rows for each topic trees find what is not there."""
+RARE_TEXTS = 5
+"""Texts that occur less often on average are looked into."""
 MAX_ELEMENTS = 256
 """Arrays of one length up to this have a feature for every element."""
 
@@ -142,6 +147,8 @@ class _Found:
     null_count: int
     features: list[Feature] = field(default_factory=list)
     vocabulary: Vocabulary | None = None
+    spare: list[Feature] = field(default_factory=list)
+    """Features for want of any other."""
 
 
 class _Learner:
@@ -152,9 +159,8 @@ class _Learner:
         self._seed = seed
         self._seconds = seconds
         self._until = time.monotonic() + seconds
-        self._features: list[Feature] = []
-        self._vocabularies: list[Vocabulary] = []
-        self._decisions: list[Decision] = []
+        self._columns: list[Column] = []
+        self._found: list[_Found] = []
         self._numbers_seen: dict[bytes, str] = {}
         self._texts_seen: dict[CategoryFacts, list[tuple[str, pa.ChunkedArray]]] = {}
 
@@ -167,47 +173,41 @@ class _Learner:
                 found = self._array(column, values)
             case _:
                 found = self._number(column, values)
-        base = len(self._features)
-        for feature in found.features:
-            if feature.op is FeatureOp.LOOKUP:
-                feature = replace(feature, source=base + feature.source)
-            elif feature.op is FeatureOp.TOPIC:
-                feature = replace(feature, source=len(self._vocabularies))
-            self._features.append(feature)
-        if found.vocabulary is not None:
-            self._vocabularies.append(found.vocabulary)
-        self._decisions.append(
-            Decision(
-                column=column.name,
-                type_name=column.type_name,
-                kind=column.kind,
-                role=found.role,
-                features=describe_features(found.features, found.vocabulary),
-                reason=found.reason,
-                distinct_count=found.distinct_count,
-                null_count=found.null_count,
-            )
-        )
+        self._columns.append(column)
+        self._found.append(found)
 
     def feature_set(self) -> FeatureSet:
         """Put together what was learnt."""
-        codes = [i for i, each in enumerate(self._features) if each.op is FeatureOp.CODE]
-        widest = {self._features[i].column: i for i in codes}
-        numbers = [i for i, each in enumerate(self._features) if each.op is not FeatureOp.CODE]
-        read = [i for i in numbers if self._features[i].op is not FeatureOp.TOPIC]
+        if not any(found.features for found in self._found):
+            for found in self._found:
+                found.features = found.spare
+        features: list[Feature] = []
+        vocabularies: list[Vocabulary] = []
+        for found in self._found:
+            base = len(features)
+            for feature in found.features:
+                match feature.op:
+                    case FeatureOp.LOOKUP:
+                        features.append(replace(feature, source=base + feature.source))
+                    case FeatureOp.TOPIC:
+                        features.append(replace(feature, source=len(vocabularies)))
+                    case _:
+                        features.append(feature)
+            if found.vocabulary is not None:
+                vocabularies.append(found.vocabulary)
         return FeatureSet(
-            features=tuple(self._features),
-            vocabularies=tuple(self._vocabularies),
-            categories=tuple(i for i in codes if len(self._features[i].levels) <= MAX_LEVELS),
-            numbers=tuple(numbers),
-            linear=tuple(sorted([*read, *widest.values()])),
-            encodings=tuple(
-                i for i in widest.values() if len(self._features[i].levels) > COUNTED_LEVELS
-            ),
-            decisions=tuple(self._decisions),
+            features=tuple(features),
+            vocabularies=tuple(vocabularies),
+            decisions=tuple(map(_decision, self._columns, self._found)),
+            **_readers(features),
         )
 
+    def _vocabulary_count(self) -> int:
+        """Count the vocabularies learnt so far."""
+        return sum(found.vocabulary is not None for found in self._found)
+
     def _has_time(self) -> bool:
+        """Tell whether the seconds are not over."""
         return time.monotonic() < self._until
 
     def _number(self, column: Column, values: pa.ChunkedArray) -> _Found:
@@ -224,7 +224,8 @@ class _Learner:
             found.role = Role.CONSTANT if facts.distinct_count else Role.EMPTY
             found.reason = ONE_VALUE if facts.distinct_count else _why_empty(values)
             return found
-        twin = self._numbers_seen.setdefault(numbers.tobytes(), column.name)
+        fingerprint = hashlib.blake2b(numbers.tobytes(), digest_size=16).digest()
+        twin = self._numbers_seen.setdefault(fingerprint, column.name)
         if twin != column.name:
             return _duplicate(found, twin)
         if self._has_time():
@@ -232,7 +233,7 @@ class _Learner:
             if strength is not None and strength.is_leak:
                 return _leak(found)
             if facts.is_numbered and not is_date and strength is not None and strength.is_noise:
-                found.role, found.features = Role.IDENTIFIER, []
+                found.role, found.spare, found.features = Role.IDENTIFIER, found.features, []
                 found.reason = "every row has a number of its own, which says nothing of the target"
         return found
 
@@ -278,16 +279,17 @@ class _Learner:
         self, found: _Found, column: Column, values: pa.ChunkedArray, facts: CategoryFacts
     ) -> None:
         """Add the features of a text, if it is one that there is time for."""
+        is_rare = facts.distinct_count * RARE_TEXTS > facts.present_count
         if facts.distinct_count < MANY_TEXTS or facts.is_uuid:
             return
         left = self._until - time.monotonic()
         if values.nbytes > BYTES_PER_SECOND * left:
             found.reason += ", too long to be read as text in the time there is"
             return
-        is_text = facts.mean_words >= TEXT_WORDS and len(self._vocabularies) < MAX_VOCABULARIES
+        is_text = facts.mean_words >= TEXT_WORDS and self._vocabulary_count() < MAX_VOCABULARIES
         vocabulary = self._vocabulary(column, values, facts) if is_text else None
         if vocabulary is None:
-            if found.features:
+            if found.features and is_rare:
                 found.features += _text_counts(column, values)
             return
         found.role = Role.TEXT
@@ -316,7 +318,9 @@ class _Learner:
         if vocabulary.hashes.size < MIN_TERMS:
             return None
         weights = weigh(vocabulary, some.slice(0, MAX_TOPIC_ROWS))
-        count = min(MAX_TOPICS, vocabulary.hashes.size // TERMS_PER_TOPIC, weights.shape[0] - 1)
+        count = min(
+            MAX_TOPICS, vocabulary.hashes.size // TERMS_PER_TOPIC, rows // ROWS_PER_TOPIC + 1
+        )
         return replace(vocabulary, components=learn_topics(weights, count, self._seed))
 
     def _array(self, column: Column, values: pa.ChunkedArray) -> _Found:
@@ -327,18 +331,48 @@ class _Learner:
             found.role, found.reason = Role.EMPTY, _why_empty(values)
             return found
         low, high = int(lengths.min()), int(lengths.max())
-        found.distinct_count = len({tuple(each) for each in values.drop_null().to_pylist()})
+        found.distinct_count = lists.count_distinct(values)
         if low == high <= MAX_ELEMENTS:
             found.reason = f"arrays of {low} numbers"
             for place in range(low):
-                found.features += _numeric_feature(column, FeatureOp.ELEMENT, values, place)
+                numbers = read_numbers(values, FeatureOp.ELEMENT, place)
+                found.features += _numeric_feature(column, FeatureOp.ELEMENT, numbers, place)
         else:
             found.reason = f"arrays of {low} to {high} numbers"
             for op in SUMMARIES:
-                found.features += _numeric_feature(column, op, values)
+                found.features += _numeric_feature(column, op, read_numbers(values, op))
         if not found.features:
             found.role, found.reason = Role.CONSTANT, ONE_VALUE
         return found
+
+
+def _readers(features: Sequence[Feature]) -> dict[str, tuple[int, ...]]:
+    """Tell which features trees and linear models read, and which are worth target means."""
+    codes = [i for i, each in enumerate(features) if each.op is FeatureOp.CODE]
+    # The last CODE of a column has the most levels.
+    widest = {features[i].column: i for i in codes}.values()
+    numbers = [i for i, each in enumerate(features) if each.op is not FeatureOp.CODE]
+    read = [i for i in numbers if features[i].op is not FeatureOp.TOPIC]
+    return {
+        "categories": tuple(i for i in codes if len(features[i].levels) <= MAX_LEVELS),
+        "numbers": tuple(numbers),
+        "linear": tuple(sorted([*read, *widest])),
+        "encodings": tuple(i for i in widest if len(features[i].levels) > COUNTED_LEVELS),
+    }
+
+
+def _decision(column: Column, found: _Found) -> Decision:
+    """Write down what became of a column."""
+    return Decision(
+        column=column.name,
+        type_name=column.type_name,
+        kind=column.kind,
+        role=found.role,
+        features=describe_features(found.features, found.vocabulary),
+        reason=found.reason,
+        distinct_count=found.distinct_count,
+        null_count=found.null_count,
+    )
 
 
 def _duplicate(found: _Found, twin: str) -> _Found:
@@ -375,20 +409,19 @@ def _counts(name: str, facts: CategoryFacts, source: int) -> Feature:
 def _numeric_features(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
     """Make the features of a number, a boolean or a date that vary."""
     for op in DATE_OPS if column.kind is ColumnKind.DATETIME else (FeatureOp.VALUE,):
-        yield from _numeric_feature(column, op, values)
+        yield from _numeric_feature(column, op, read_numbers(values, op))
 
 
 def _text_counts(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
     """Make the counts of a text that vary."""
-    for op in TEXT_COUNTS:
-        yield from _numeric_feature(column, op, values)
+    for op, counts in zip(TEXT_COUNTS, count_texts(values).T, strict=True):
+        yield from _numeric_feature(column, op, counts)
 
 
 def _numeric_feature(
-    column: Column, op: FeatureOp, values: pa.ChunkedArray, place: int = 0
+    column: Column, op: FeatureOp, numbers: F64, place: int = 0
 ) -> Iterator[Feature]:
-    """Make a numeric feature with its fill, unless it is constant."""
-    numbers = read_numbers(values, op, place)
+    """Make a numeric feature with its fill, unless it is constant; NaN is missing."""
     present = numbers[~np.isnan(numbers)]
     if present.size == 0:
         return

@@ -127,15 +127,15 @@ def _with_parameter(metric: Metric, value: float) -> Metric:
 def log_loss(truth: F64, proba: F64, weight: F64 | None = None) -> float:
     """Mean negative log of the true class's probability, which is taken as at least 1e-15."""
     of_truth = np.take_along_axis(proba, truth.astype(np.int64)[:, None], axis=1)[:, 0]
-    return _mean(-np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)), weight)
+    return mean(-np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)), weight)
 
 
 def brier(truth: F64, proba: F64, weight: F64 | None = None) -> float:
     """Mean squared error of the probabilities; with two classes of the second's only."""
     if proba.shape[1] == 2:
-        return _mean((proba[:, 1] - truth) ** 2, weight)
+        return mean((proba[:, 1] - truth) ** 2, weight)
     onehot = truth[:, None] == np.arange(proba.shape[1])
-    return _mean(((proba - onehot) ** 2).sum(axis=1), weight)
+    return mean(((proba - onehot) ** 2).sum(axis=1), weight)
 
 
 def roc_auc(truth: F64, proba: F64, weight: F64 | None = None) -> float:
@@ -272,13 +272,13 @@ def _share(part: F64, whole: F64, otherwise: float) -> F64:
 def rmse(truth: F64, predicted: F64, weight: F64 | None = None) -> float:
     """Root of the mean squared error."""
     errors, unit = _scaled_errors(truth, predicted)
-    return float(np.sqrt(_mean(errors**2, weight)) * unit)
+    return float(np.sqrt(mean(errors**2, weight)) * unit)
 
 
 def mae(truth: F64, predicted: F64, weight: F64 | None = None) -> float:
     """Mean absolute error."""
     errors, unit = _scaled_errors(truth, predicted)
-    return _mean(np.abs(errors), weight) * unit
+    return mean(np.abs(errors), weight) * unit
 
 
 def median_ae(truth: F64, predicted: F64, weight: F64 | None = None) -> float:
@@ -304,7 +304,7 @@ def mape(truth: F64, predicted: F64, weight: F64 | None = None) -> float:
     known = truth != 0
     with np.errstate(over="ignore"):
         shares = np.abs(predicted[known] / truth[known] - 1)
-    return _mean(shares, None if weight is None else weight[known])
+    return mean(shares, None if weight is None else weight[known])
 
 
 def rmsle(truth: F64, predicted: F64, weight: F64 | None = None) -> float:
@@ -318,14 +318,14 @@ def r2(truth: F64, predicted: F64, weight: F64 | None = None) -> float:
     """Share of the variance explained."""
     errors, unit = _scaled_errors(truth, predicted)
     scaled = truth / unit
-    total = _mean((scaled - _mean(scaled, weight)) ** 2, weight)
-    return 1 - _mean(errors**2, weight) / total if total > 0 else float("nan")
+    total = mean((scaled - mean(scaled, weight)) ** 2, weight)
+    return 1 - mean(errors**2, weight) / total if total > 0 else float("nan")
 
 
 def pinball(alpha: float, truth: F64, predicted: F64, weight: F64 | None = None) -> float:
     """Mean quantile loss: an error costs alpha where the truth is above, 1 - alpha below."""
     errors, unit = _scaled_errors(truth, predicted)
-    return _mean(np.where(errors < 0, -alpha * errors, (1 - alpha) * errors), weight) * unit
+    return mean(np.where(errors < 0, -alpha * errors, (1 - alpha) * errors), weight) * unit
 
 
 def tweedie_deviance(power: float, truth: F64, predicted: F64, weight: F64 | None = None) -> float:
@@ -336,20 +336,21 @@ def tweedie_deviance(power: float, truth: F64, predicted: F64, weight: F64 | Non
     """
     if (truth < 0).any() or (power == 2 and (truth == 0).any()):
         return float("nan")
-    mean = np.maximum(predicted, SMALLEST_MEAN)
+    expected = np.maximum(predicted, SMALLEST_MEAN)
     with np.errstate(over="ignore", invalid="ignore"):
         if power == 1:
             positive = truth > 0
-            ratio = np.where(positive, truth, 1.0) / np.where(positive, mean, 1.0)
-            return _mean(2 * (truth * np.log(ratio) - truth + mean), weight)
+            ratio = np.where(positive, truth, 1.0) / np.where(positive, expected, 1.0)
+            return mean(2 * (truth * np.log(ratio) - truth + expected), weight)
         if power == 2:
-            return _mean(2 * (np.log(mean / truth) + truth / mean - 1), weight)
+            return mean(2 * (np.log(expected / truth) + truth / expected - 1), weight)
         of_truth = truth ** (2 - power) / ((1 - power) * (2 - power))
-        of_both = truth * mean ** (1 - power) / (1 - power)
-        return _mean(2 * (of_truth - of_both + mean ** (2 - power) / (2 - power)), weight)
+        of_both = truth * expected ** (1 - power) / (1 - power)
+        of_expected = expected ** (2 - power) / (2 - power)
+        return mean(2 * (of_truth - of_both + of_expected), weight)
 
 
-def _mean(values: F64, weight: F64 | None) -> float:
+def mean(values: F64, weight: F64 | None) -> float:
     """Average; NaN where no row counts."""
     if weight is None:
         return float(values.mean()) if values.size else float("nan")

@@ -140,10 +140,13 @@ def _read(messages: "queue.SimpleQueue[Message]") -> None:
 
 
 def _write(output: int, message: dict[str, Any]) -> None:
-    """Write one line."""
+    """Write one line; exit where nobody reads it any more."""
     data = json.dumps(message).encode() + b"\n"
-    while data:
-        data = data[os.write(output, data) :]
+    try:
+        while data:
+            data = data[os.write(output, data) :]
+    except BrokenPipeError:
+        os._exit(1)
 
 
 def _limit_memory(size_bytes: int | None) -> None:

@@ -231,12 +231,13 @@ def _first_choices(
 def _draw(trial: optuna.Trial, name: str, dimension: Dimension) -> str | int | float | bool:
     """Draw a value."""
     if isinstance(dimension, Choices):
-        chosen: str | int | float | bool = trial.suggest_categorical(name, dimension.values)
+        chosen = trial.suggest_categorical(name, dimension.values)
+        assert chosen is not None
         return chosen
     low, high = dimension.low, dimension.high
     if dimension.is_integer:
-        return trial.suggest_int(name, int(low), int(high), log=dimension.is_log)
-    return trial.suggest_float(name, low, high, log=dimension.is_log)
+        return int(trial.suggest_int(name, int(low), int(high), log=dimension.is_log))
+    return float(trial.suggest_float(name, low, high, log=dimension.is_log))
 
 
 def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:

@@ -48,53 +48,56 @@ class Strength:
 
 
 class Judge:
-    """The rows on which columns are judged, with their targets."""
+    """The rows on which columns are judged, with their targets: the first half to learn from."""
 
     def __init__(self, target: Target, rng: np.random.Generator):
-        """Draw the rows; where there are too few of a class, there is no judgement."""
+        """Draw the rows."""
         count = min(target.values.size, MAX_ROWS)
-        rows = rng.choice(target.values.size, count, replace=False)
-        self._learnt, self._judged = rows[: count // 2], rows[count // 2 :]
-        values = target.values
-        if target.problem_type is ProblemType.REGRESSION:
+        self._rows = rng.choice(target.values.size, count, replace=False)
+        self._half = count // 2
+        values = target.values[self._rows]
+        self._is_regression = target.problem_type is ProblemType.REGRESSION
+        if self._is_regression:
             # Ranks, for the target may have outliers that are all of its variance.
-            ranks = rankdata(values[rows])
-            self._outputs = np.empty((values.size, 1))
-            self._outputs[rows, 0] = ranks
-            self._classes = 0
+            outputs = rankdata(values).reshape(-1, 1)
         else:
-            sizes = np.bincount(values.astype(np.int64), minlength=2)
+            sizes = np.bincount(values.astype(np.int64), minlength=len(target.classes))
             frequent = np.argsort(-sizes, kind="stable")[:MAX_CLASSES]
             labels = frequent[:1] if sizes.size == 2 else frequent
-            self._classes = labels.size
-            self._outputs = (values[:, None] == labels).astype(np.float64)
+            outputs = (values[:, None] == labels).astype(np.float64)
+        self._learnt, self._judged = outputs[: self._half], outputs[self._half :]
 
     def strength(self, values: F64, *, are_codes: bool) -> Strength | None:
         """Judge a feature, a value a row; None where there are too few rows."""
-        truth = self._outputs[self._judged]
-        kept = truth.std(axis=0) > 0
-        if self._classes:
-            rarer = np.minimum(truth.sum(axis=0), (1 - truth).sum(axis=0))
-            kept &= rarer >= MIN_CLASS_ROWS
-        if self._judged.size < MIN_ROWS or not kept.any():
+        kept = self._judged.std(axis=0) > 0
+        if not self._is_regression:
+            positive = self._judged.sum(axis=0)
+            kept &= np.minimum(positive, len(self._judged) - positive) >= MIN_CLASS_ROWS
+        if len(self._judged) < MIN_ROWS or not kept.any():
             return None
-        truth = truth[:, kept]
+        values = values[self._rows]
         groups = values.astype(np.int64) if are_codes else self._bins(values)
-        expected = self._expected(groups)[:, kept]
-        varies = expected.std(axis=0) > 0
-        if not varies.any():
-            return Strength(0.0, 0.5 if self._classes else 0.0, self._judged.size)
-        pairs = list(zip(truth.T, expected.T, varies, strict=True))
-        correlations = [np.corrcoef(t, e)[0, 1] if v else 0.0 for t, e, v in pairs]
-        if self._classes:
-            score = min(_roc_auc(t, e) for t, e, _ in pairs)
+        truth, expected = self._judged[:, kept], self._expected(groups)[:, kept]
+        pairs = list(zip(truth.T, expected.T, strict=True))
+        if self._is_regression:
+            score = float(1 - ((truth - expected) ** 2).mean() / truth.var())
         else:
-            score = 1 - ((truth - expected) ** 2).mean() / truth.var()
-        return Strength(float(max(correlations)), float(score), self._judged.size)
+            score = min(_roc_auc(is_class, guess) for is_class, guess in pairs)
+        if not are_codes and len(pairs) == 1:
+            score = max(score, self._monotone_score(values[self._half :], truth[:, 0]))
+        return Strength(max(_correlation(*pair) for pair in pairs), score, len(truth))
+
+    def _monotone_score(self, values: F64, truth: F64) -> float:
+        """Score the order of the values as it is, for bins are coarse."""
+        ranks = rankdata(np.where(np.isnan(values), -np.inf, values))
+        if self._is_regression:
+            return _correlation(ranks, truth) ** 2
+        auc = _roc_auc(truth, ranks)
+        return max(auc, 1 - auc)
 
     def _bins(self, values: F64) -> I64:
         """Number the quantile bin of every value; missing ones have the last."""
-        seen = values[self._learnt]
+        seen = values[: self._half]
         seen = np.sort(seen[~np.isnan(seen)])
         if seen.size == 0:
             return np.zeros(values.size, dtype=np.int64)
@@ -105,17 +108,21 @@ class Judge:
 
     def _expected(self, groups: I64) -> F64:
         """Expect the mean target of the group; of an unknown group that of all."""
+        learnt, judged = groups[: self._half], groups[self._half :]
         count = int(groups.max()) + 1
-        learnt = self._outputs[self._learnt]
-        mean = learnt.mean(axis=0)
-        sizes = np.bincount(groups[self._learnt], minlength=count)
-        sums = np.stack(
-            [np.bincount(groups[self._learnt], column, minlength=count) for column in learnt.T],
-            axis=1,
-        )
+        mean = self._learnt.mean(axis=0)
+        sizes = np.bincount(learnt, minlength=count)
+        sums = np.stack([np.bincount(learnt, each, count) for each in self._learnt.T], axis=1)
         # One row more of the mean: a group of one row says little.
         means = (sums + mean) / (sizes[:, None] + 1)
-        return np.asarray(means[groups[self._judged]])
+        return np.asarray(means[judged])
+
+
+def _correlation(first: F64, second: F64) -> float:
+    """Compute Pearson's correlation; 0 where one does not vary."""
+    if first.std() == 0 or second.std() == 0:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def _roc_auc(truth: F64, expected: F64) -> float:

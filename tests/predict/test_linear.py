@@ -10,10 +10,10 @@ import pytest
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
 from sqlml.predict.scorer import Scorer
-from sqlml.search.encoder import encode
+from sqlml.search.encoder import Encoded, encode
 from sqlml.search.estimators.estimator import Order, Sample, make_task
 from sqlml.search.estimators.linear import LinearFitter
-from sqlml.search.features import Encoded, FeatureSet, plain_features
+from sqlml.search.features import FeatureSet, plain_features
 from sqlml.search.fitted import LinearPart
 from sqlml.search.metrics import find_metric
 from sqlml.search.target import Target

@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 
 from sqlml.enums import ProblemType
+from sqlml.search.encoder import Encoded
 from sqlml.search.estimators.baseline import BaselineFitter
+from sqlml.search.estimators.boosting import LightGBMFitter
 from sqlml.search.estimators.estimator import Order, OutOfTime, Sample, make_task
-from sqlml.search.estimators.lightgbm import BASE, LightGBMFitter
 from sqlml.search.estimators.linear import SETTINGS as LINES
 from sqlml.search.estimators.linear import LinearFitter
 from sqlml.search.estimators.unit import make_unit
-from sqlml.search.features import Encoded, learn_features
+from sqlml.search.features import learn_features
 from sqlml.search.metrics import DEFAULTS, METRICS
 from sqlml.search.scores import predicted
 from sqlml.search.target import read_target
 from tests.search.replay import booster_of, linear_of, replay_linear
 from tests.search.tables import dataset_of, read_table
 
-SETTINGS = {**BASE, "learning_rate": 0.1}
+SETTINGS = {"num_leaves": 31, "min_data_in_leaf": 20, "learning_rate": 0.1}
 
 
 def sample_of(dataset, metric=None):

@@ -13,7 +13,7 @@ from sqlml.enums import EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.search import bench, refit
 from sqlml.search.encoder import encode
-from sqlml.search.estimators.lightgbm import LightGBMFitter
+from sqlml.search.estimators.boosting import LightGBMFitter
 from sqlml.search.fitted import LinearPart, TreePart
 from sqlml.search.leaderboard import Phase, Progress
 from sqlml.search.metrics import find_metric

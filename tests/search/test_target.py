@@ -5,11 +5,19 @@ How the problem type is decided, and targets that are refused.
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from sqlml.enums import ProblemType
-from sqlml.errors import SingleClass, TargetAllNull, TargetNotUsable, TooFewRows
-from sqlml.search.target import read_target
+from sqlml.errors import OptionNotUsable, SingleClass, TargetAllNull, TargetNotUsable, TooFewRows
+from sqlml.search.target import (
+    Target,
+    balanced_weights,
+    check_weights,
+    describe_target,
+    read_target,
+)
 from tests.search.tables import dataset_of, read_table
 
 BINARY, MULTICLASS, REGRESSION = ProblemType
@@ -103,3 +111,82 @@ def test_all_null_is_told_from_no_rows():
 )
 def test_real_targets(name, problem_type):
     assert read_target(read_table(name), None).problem_type is problem_type
+
+
+def make_target(values, class_count=0):
+    """Make a target from values, or from class codes."""
+    kind = (ProblemType.REGRESSION, None, ProblemType.BINARY, ProblemType.MULTICLASS)
+    return Target(
+        problem_type=kind[min(class_count, 3)],
+        classes=tuple(str(code) for code in range(class_count)),
+        values=np.array(values, dtype=float),
+    )
+
+
+def test_facts_of_numbers():
+    facts = describe_target(make_target([1, 2, 3, 4, 90]))
+    assert facts.is_positive
+    assert facts.is_nonnegative
+    assert facts.is_integer
+    assert facts.skew == pytest.approx(scipy.stats.skew([1, 2, 3, 4, 90]))
+    assert facts.log_skew == pytest.approx(scipy.stats.skew(np.log1p([1, 2, 3, 4, 90])))
+
+
+def test_facts_of_other_numbers():
+    with_zero = describe_target(make_target([0, 0.5]))
+    assert (with_zero.is_positive, with_zero.is_nonnegative) == (False, True)
+    assert not with_zero.is_integer
+    negative = describe_target(make_target([-1, 2]))
+    assert not negative.is_nonnegative
+    assert np.isnan(negative.log_skew)
+    assert describe_target(make_target([7, 7, 7])).skew == 0
+    assert np.isfinite(describe_target(make_target([1e300, -1e300, 5])).skew)
+
+
+@pytest.mark.parametrize(
+    ("codes", "class_count", "is_imbalanced"),
+    [
+        ([0] * 90 + [1] * 10, 2, False),
+        ([0] * 91 + [1] * 9, 2, True),
+        ([0, 1, 2] * 5, 3, False),
+        ([0] * 50 + [1] * 50 + [2], 3, True),
+    ],
+)
+def test_imbalance(codes, class_count, is_imbalanced):
+    facts = describe_target(make_target(codes, class_count))
+    assert facts.is_imbalanced is is_imbalanced
+    assert sum(facts.class_shares) == pytest.approx(1)
+
+
+def test_weights_count_in_class_shares():
+    facts = describe_target(make_target([0, 1], 2), np.array([1.0, 3.0]))
+    assert facts.class_shares == (0.25, 0.75)
+
+
+def test_balanced_weights_make_classes_equal():
+    target = make_target([0, 0, 0, 1, 3, 3], 4)
+    weight = np.array([1.0, 1, 2, 1, 1, 1])
+    for base in (None, weight):
+        balanced = balanced_weights(target, base)
+        totals = np.bincount(target.values.astype(int), balanced)
+        assert totals[[0, 1, 3]].tolist() == pytest.approx([totals[0]] * 3)
+        assert balanced.sum() == pytest.approx(6 if base is None else weight.sum())
+
+
+def test_weights_get_a_mean_of_one():
+    assert check_weights(np.array([0.0, 2, 4]), "w").tolist() == [0, 1, 2]
+    assert check_weights(np.array([1e308, 1e308]), "w").tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "what"), [([1, np.nan], "NULL"), ([np.inf, 1], "NULL"), ([-1, 1], "negative")]
+)
+def test_weights_that_cannot_be(values, what):
+    with pytest.raises(OptionNotUsable, match=what) as raised:
+        check_weights(np.array(values, dtype=float), "w")
+    assert raised.value.detail == "1 of 2 rows have one."
+
+
+def test_weights_that_are_all_zero():
+    with pytest.raises(OptionNotUsable, match="0 in every row"):
+        check_weights(np.zeros(3), "w")

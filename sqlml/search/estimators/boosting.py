@@ -15,8 +15,8 @@ import numpy as np
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample
-from sqlml.search.estimators.goal import OF_LOGARITHM, Goal, Loss, make_goal
-from sqlml.search.estimators.inputs import Encoding, Inputs, Learner, plain_inputs
+from sqlml.search.estimators.goal import OF_LOGARITHM, Goal, Loss, make_goal, small_target
+from sqlml.search.estimators.inputs import Encoding, Helper, Inputs, Learner, plain_inputs
 from sqlml.search.estimators.leaves import LeafChange, change_leaves
 from sqlml.search.estimators.linear import HELPER, Linear
 from sqlml.search.estimators.unit import make_unit
@@ -181,13 +181,17 @@ class LightGBMFitter:
         """Get training rows in bins, with the inputs that are learnt from them."""
         key = (_key(rows), encoding, goal.link)
         if key not in self._cache.learnt:
+            helper: Helper | None = None
+            if encoding is Encoding.STACKED:
+                hyperparameters = HELPER | {"log_target": goal.link is Link.EXPM1}
+                helper = Helper(fitter=self._linear, hyperparameters=hyperparameters)
             learner = Learner(
                 sample=self._sample,
-                target=self._target(goal),
-                linear=self._linear,
-                hyperparameters=HELPER | ({"log_target": True} if goal.link is Link.EXPM1 else {}),
+                target=small_target(self._sample.task, goal, self._sample.target),
+                encoded=self._sample.features.encodings,
+                helper=helper,
             )
-            inputs = learner.inputs(encoding, order)
+            inputs = learner.inputs(order)
             matrix = inputs.train_matrix(self._sample.rows.take(rows))
             self._cache.learnt[key] = (inputs, self._dataset(matrix, inputs).construct())
         return self._cache.learnt[key]
@@ -219,13 +223,6 @@ class LightGBMFitter:
         return np.arange(self._sample.target.size) if rows is None else rows
 
     # --- labels ---
-
-    def _target(self, goal: Goal) -> F64:
-        """Get the target as small numbers, or as classes."""
-        if self._sample.task.problem_type is not ProblemType.REGRESSION:
-            return self._sample.target
-        learnt = goal.learnt(self._sample.target)
-        return make_unit(learnt).learnt(learnt)
 
     def _label(self, goal: Goal, rows: I64) -> tuple[F64, LeafChange | None]:
         """Get what to learn of some rows, and what brings leaves back into its unit."""

@@ -1,8 +1,8 @@
 """
 The design matrix of linear models, and the terms it becomes.
 
-Owns clipping, standardising, one-hot codes and steps of the calendar. A numeric feature is cut at quantiles into
-ramps, each with its own weight: with one ramp it is a line, with more a curve.
+Owns clipping, standardising, one-hot codes and steps of the calendar. A numeric feature is cut
+at quantiles into ramps, each with its own weight: with one ramp it is a line, with more a curve.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,8 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from sqlml.search.arrays import F64, I64
-from sqlml.search.encoder import CODE_OF_NULL, CODE_OF_OTHER, FIRST_LEVEL_CODE
+from sqlml.search.encoder import CODE_OF_NULL, CODE_OF_OTHER, FIRST_LEVEL_CODE, Encoded
 from sqlml.search.estimators.estimator import Sample
-from sqlml.search.features import Encoded
 from sqlml.search.fitted import (
     CodeTerm,
     FeatureOp,

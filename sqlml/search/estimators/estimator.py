@@ -12,9 +12,10 @@ from scipy.sparse import csr_matrix
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.cost import PartFacts
+from sqlml.search.encoder import Encoded
 from sqlml.search.estimators.raw import raw_scores
 from sqlml.search.estimators.sizes import measure
-from sqlml.search.features import Encoded, FeatureSet
+from sqlml.search.features import FeatureSet
 from sqlml.search.fitted import LINKS, Feature, Link, Part
 from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.metrics import Metric

@@ -15,6 +15,7 @@ import numpy as np
 from sqlml.enums import ProblemType
 from sqlml.search.arrays import F64
 from sqlml.search.estimators.estimator import Task, default_link
+from sqlml.search.estimators.unit import make_unit
 from sqlml.search.fitted import Link
 from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.metrics import PredictionKind
@@ -130,6 +131,14 @@ def make_goal(task: Task, hyperparameters: Mapping[str, object]) -> Goal:
         # A logarithm's error is a share already.
         is_share=task.metric.name == "mape" and link is Link.IDENTITY,
     )
+
+
+def small_target(task: Task, goal: Goal, target: F64) -> F64:
+    """Get the classes, or the numbers to learn in a unit of their own."""
+    if task.problem_type is not ProblemType.REGRESSION:
+        return target
+    learnt = goal.learnt(target)
+    return make_unit(learnt).learnt(learnt)
 
 
 def goal_defaults(task: Task) -> Hyperparameters:

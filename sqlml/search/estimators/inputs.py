@@ -12,10 +12,10 @@ from enum import StrEnum
 import numpy as np
 
 from sqlml.search.arrays import F64, I64
+from sqlml.search.encoder import Encoded
 from sqlml.search.encoding import mean_outputs, target_means
 from sqlml.search.estimators.estimator import Fitter, Order, Sample
 from sqlml.search.estimators.raw import extend, part_scores
-from sqlml.search.features import Encoded
 from sqlml.search.fitted import Feature, FeatureOp, Part
 from sqlml.search.leaderboard import Hyperparameters
 
@@ -29,7 +29,7 @@ class Encoding(StrEnum):
     CODES = "codes"
     """Categories as they are."""
     MEANS = "means"
-    """Target means and counts instead of the categories that are worth it."""
+    """Target means instead of the categories that are worth it."""
     STACKED = "stacked"
     """Target means, and the scores of a linear model."""
 
@@ -67,23 +67,32 @@ def plain_inputs(sample: Sample) -> Inputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Helper:
+    """The linear model whose scores are features."""
+
+    fitter: Fitter
+    hyperparameters: Hyperparameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Learner:
     """What features are computed from the target with."""
 
     sample: Sample
     target: F64
     """Of each row of the sample; small numbers or classes."""
-    linear: Fitter
-    hyperparameters: Hyperparameters
-    """Of the linear model."""
+    encoded: tuple[int, ...]
+    """The CODE features that target means are taken of."""
+    helper: Helper | None = None
+    """None: there are no scores."""
 
-    def inputs(self, encoding: Encoding, order: Order) -> Inputs:
-        """Learn the inputs of an encoding from the ordered training rows."""
+    def inputs(self, order: Order) -> Inputs:
+        """Learn the inputs from the ordered training rows."""
         rows = np.arange(self.target.size) if order.train is None else order.train
         features, values = self._means(rows)
         helpers: tuple[Part, ...] = ()
-        if encoding is Encoding.STACKED:
-            helper, scores = self._scores(rows, order.until)
+        if self.helper is not None:
+            helper, scores = self._scores(self.helper, rows, order.until)
             helpers = (helper,)
             features += [
                 Feature(column="", op=FeatureOp.SCORE, place=place)
@@ -109,7 +118,7 @@ class Learner:
         )
 
     def _means(self, rows: I64) -> tuple[list[Feature], list[F64]]:
-        """Compute means and counts of the categories that are worth it."""
+        """Compute target means of the categories that are worth it."""
         sample, task = self.sample, self.sample.task
         outputs = mean_outputs(self.target[rows], task.problem_type, task.class_count)
         features: list[Feature] = []
@@ -117,31 +126,31 @@ class Learner:
         if outputs is None:
             return features, values
         weight = None if sample.weight is None else sample.weight[rows]
-        for source in sample.features.encodings:
+        for source in self.encoded:
             feature = sample.features.features[source]
             codes = sample.matrix[rows, source]
             count = len(feature.levels) + 2
             means = target_means(codes, count, outputs, weight, sample.seed)
-            sizes = np.bincount(codes.astype(np.int64), minlength=count).astype(np.float64)
-            for table in (*means.values.T, sizes):
-                features.append(_lookup(feature.column, source, table))
-            values += [*means.learnt.T, sizes[codes.astype(np.int64)]]
+            features += [_lookup(feature.column, source, table) for table in means.values.T]
+            values += list(means.learnt.T)
         return features, values
 
-    def _scores(self, rows: I64, until: float) -> tuple[Part, F64]:
+    def _scores(self, helper: Helper, rows: I64, until: float) -> tuple[Part, F64]:
         """Fit the linear model, and compute out-of-fold scores of the training rows."""
         sample = self.sample
         folds = np.random.default_rng(sample.seed).permutation(rows.size) % STACK_FOLDS
         scores = np.empty((rows.size, sample.task.output_count))
         for fold in range(STACK_FOLDS):
-            part = self._fit(rows[folds != fold], until)
+            part = _fit(helper, rows[folds != fold], until)
             others = folds == fold
             scores[others] = part_scores(part, sample.rows.take(rows[others]))
-        return self._fit(rows, until), scores.astype(np.float32).astype(np.float64)
+        return _fit(helper, rows, until), scores.astype(np.float32).astype(np.float64)
 
-    def _fit(self, rows: I64, until: float) -> Part:
-        """Fit the linear model on some rows."""
-        return self.linear.fit(self.hyperparameters, Order(until=until, train=rows)).parts[-1]
+
+def _fit(helper: Helper, rows: I64, until: float) -> Part:
+    """Fit the linear model on some rows."""
+    order = Order(until=until, train=rows)
+    return helper.fitter.fit(helper.hyperparameters, order).parts[-1]
 
 
 def _take_columns(matrix: F64, columns: tuple[int, ...]) -> F64:

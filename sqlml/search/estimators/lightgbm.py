@@ -73,9 +73,9 @@ class LightGBM:
 
     def space(self, task: Task) -> Mapping[str, Dimension]:
         """Get the hyperparameters that trials choose."""
-        boosting = (Boosting.GBDT, Boosting.EXTRA_TREES, Boosting.FOREST)
+        boosting = [Boosting.GBDT, Boosting.EXTRA_TREES, Boosting.FOREST]
         if task.row_count <= MAX_DART_ROWS:
-            boosting += (Boosting.DART,)
+            boosting.append(Boosting.DART)
         return {
             "boosting": Choices(tuple(each.value for each in boosting)),
             "encoding": Choices(tuple(each.value for each in _encodings(task))),

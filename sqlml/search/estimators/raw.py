@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sqlml.search.arrays import F64, I64
-from sqlml.search.features import Encoded
+from sqlml.search.encoder import Encoded, look_up
 from sqlml.search.fitted import (
     CodeTerm,
     Feature,
@@ -40,8 +40,7 @@ def extend(parts: Sequence[Part], features: Sequence[Feature], rows: Encoded) ->
     scores: dict[int, F64] = {}
     for column, feature in enumerate(features, start=width):
         if feature.op is FeatureOp.LOOKUP:
-            values = np.array(feature.values)
-            matrix[:, column] = values[matrix[:, feature.source].astype(np.int64)]
+            matrix[:, column] = look_up(feature, matrix[:, feature.source])
         else:
             if feature.source not in scores:
                 # No term of it is on a SCORE feature, so what is there by now is enough.

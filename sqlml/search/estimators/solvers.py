@@ -60,8 +60,7 @@ class Rows:
 
 def solve_regression(rows: Rows, goal: Goal, penalty: Penalty) -> Solution:
     """Fit a regression."""
-    if issparse(rows.inputs) and _is_small(rows.inputs):
-        rows = Rows(rows.inputs.toarray(), rows.target, rows.weight, rows.until)
+    rows = Rows(_made_dense(rows.inputs), rows.target, rows.weight, rows.until)
     match goal.loss:
         case Loss.SQUARED:
             return _ridge(rows, penalty)
@@ -117,7 +116,7 @@ def _reweighted(rows: Rows, goal: Goal, penalty: Penalty) -> Solution:
         errors = rows.target - _apply(solution, rows.inputs)
         sizes = np.maximum(np.abs(errors), SMALLEST_ERROR)
         if goal.loss is Loss.HUBER:
-            factors, shift = np.minimum(1.0, HUBER_DELTA / sizes), 0.0
+            factors, shift = np.minimum(1.0, HUBER_DELTA / sizes), np.zeros(1)
         else:
             factors, shift = 1 / (2 * sizes), (2 * alpha - 1) * sizes
         step = Rows(rows.inputs, rows.target + shift, weight * factors, rows.until)
@@ -159,7 +158,9 @@ def _apply(solution: Solution, inputs: F64 | csr_matrix) -> F64:
     return np.asarray(inputs @ solution.weights[:, 0] + solution.intercepts[0], dtype=np.float64)
 
 
-def _is_small(inputs: csr_matrix) -> bool:
-    """Tell whether a matrix is better dense: its squares are summed much faster then."""
+def _made_dense(inputs: F64 | csr_matrix) -> F64 | csr_matrix:
+    """Make a small matrix dense: its squares are summed much faster then."""
     rows, columns = inputs.shape
-    return bool(columns <= DENSE_COLUMNS and rows * columns <= DENSE_CELLS)
+    if isinstance(inputs, np.ndarray) or columns > DENSE_COLUMNS or rows * columns > DENSE_CELLS:
+        return inputs
+    return np.asarray(inputs.toarray())
