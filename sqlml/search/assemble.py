@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -16,10 +17,10 @@ from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.bench import Bench
 from sqlml.search.calibration import calibrate
-from sqlml.search.cost import PartFacts, predict_cost_ns
+from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
 from sqlml.search.crew import Crew
-from sqlml.search.ensemble import deal, select_weights
-from sqlml.search.fitted import Blend, Link
+from sqlml.search.ensemble import cross_fit_raw, select_raw_weights
+from sqlml.search.fitted import Blend, FeatureOp, Link
 from sqlml.search.interval import bootstrap_interval
 from sqlml.search.leaderboard import Leaderboard, Member
 from sqlml.search.orders import FitAnswer, FitOrder
@@ -118,7 +119,7 @@ class Assembler:
     def interim(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make a model of the best single trial, without any further fit."""
         best = rank_evaluations(self._bench, evaluations)[0]
-        return self._make(evaluations, self._bagged([_alone(best)]), has_time=False)
+        return self._make(evaluations, self._bagged([_alone(best)]), [best], has_time=False)
 
     def assemble(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make the model of the trials that are best together."""
@@ -131,18 +132,8 @@ class Assembler:
             candidates = [
                 each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
             ]
-        weights = np.ones(1)
-        if len(candidates) > 1:
-            rows = self._scored(candidates)
-            oofs = [self._oof_rows(each, rows) for each in candidates]
-            weights = self._select(oofs, candidates, rows)
-        elected = [
-            Elected(evaluation=each, weight=float(weight), is_bag=False)
-            for each, weight in zip(candidates, weights, strict=True)
-            if weight > 0
-        ]
-        elected.sort(key=lambda each: -each.weight)
-        return self._make(evaluations, self._bagged(elected), has_time=True)
+        elected = self._bagged(self._elect(candidates))
+        return self._make(evaluations, elected, candidates, has_time=True)
 
     def _candidates(self, ranked: list[Evaluation], count: int) -> list[Evaluation]:
         """Take the best trials, and the best two of each estimator."""
@@ -156,11 +147,16 @@ class Assembler:
         return taken
 
     def _make(
-        self, evaluations: list[Evaluation], elected: list[Elected], *, has_time: bool
+        self,
+        evaluations: list[Evaluation],
+        elected: list[Elected],
+        candidates: list[Evaluation],
+        *,
+        has_time: bool,
     ) -> Leaderboard:
         """Fit what is to be fitted, judge and describe."""
         bench = self._bench
-        judged = self._judge(elected, evaluations[0])
+        judged = self._judge(elected, candidates, evaluations[0])
         shares, refit_count = self._shares(elected, has_time=has_time)
         model = unite(bench, shares, judged.finish)
         checked = bench.held if bench.held_count else np.arange(bench.rows.size)
@@ -194,14 +190,15 @@ class Assembler:
             checked_scores=raw_of_model(bench, shares, judged.finish, checked),
         )
 
-    def _judge(self, elected: list[Elected], baseline: Evaluation) -> "Judged":
+    def _judge(
+        self, elected: list[Elected], candidates: list[Evaluation], baseline: Evaluation
+    ) -> "Judged":
         """Score on the holdout, or on the rows of the folds by weights that others chose."""
         bench = self._bench
         evaluations = [each.evaluation for each in elected]
         weights = np.array([each.weight for each in elected])
-        rows = self._scored(evaluations)
-        oofs = [self._oof_rows(each, rows) for each in evaluations]
-        whole = _blend(oofs, weights)
+        rows = self._scored(candidates)
+        whole = _blend([self._oof_rows(each, rows) for each in evaluations], weights)
         truth, weight = self._truth(rows)
         scale, offsets = calibrate(whole, truth, weight, bench.task.problem_type)
         finish = Finish(scale=scale, offsets=offsets)
@@ -215,7 +212,7 @@ class Assembler:
             whole = _blend([self._held(each) for each in elected], weights)
             base = self._shown(self._held(_alone(baseline)), Finish())
         else:
-            whole = self._cross_blend(oofs, evaluations, rows)
+            whole = self._cross_blend(candidates, rows)
             base = self._shown(self._oof_rows(baseline, rows), Finish())
         shown = self._shown(whole, finish)
         return Judged(
@@ -225,27 +222,36 @@ class Assembler:
             baseline_score=bench.metric.score(truth, base, weight),
         )
 
-    def _cross_blend(self, oofs: list[F64], evaluations: list[Evaluation], rows: I64) -> F64:
-        """Blend the members for each row with weights that other rows have chosen."""
+    def _cross_blend(self, candidates: list[Evaluation], rows: I64) -> F64:
+        """Blend for each row with weights that other rows have chosen, among all candidates."""
+        truth, weight = self._truth(rows)
+        oofs = [self._oof_rows(each, rows) for each in candidates]
         if len(oofs) == 1:
             return oofs[0]
-        folds = deal(self._bench.sample.target[rows])
-        whole = np.empty_like(oofs[0])
-        for fold in np.unique(folds):
-            own, others = folds == fold, folds != fold
-            weights = self._select([oof[others] for oof in oofs], evaluations, rows[others])
-            whole[own] = _blend([oof[own] for oof in oofs], weights)
-        return whole
+        costs, limit = self._costs(candidates)
+        return cross_fit_raw(oofs, truth, weight, self._bench.metric, costs, limit)
 
-    def _select(self, oofs: list[F64], evaluations: list[Evaluation], rows: I64) -> F64:
-        """Choose the weights by what each trial says of some rows of the sample."""
+    def _elect(self, candidates: list[Evaluation]) -> list[Elected]:
+        """Choose the members among the candidates and their weights, largest first."""
+        if len(candidates) == 1:
+            return [_alone(candidates[0])]
+        rows = self._scored(candidates)
         truth, weight = self._truth(rows)
-        shown = [self._shown(oof, Finish()) for oof in oofs]
-        costs = np.array([self._fit_cost_ns(each) for each in evaluations])
+        oofs = [self._oof_rows(each, rows) for each in candidates]
+        costs, limit = self._costs(candidates)
+        weights = select_raw_weights(oofs, truth, weight, self._bench.metric, costs, limit)
+        elected = [
+            Elected(evaluation=each, weight=float(weight), is_bag=False)
+            for each, weight in zip(candidates, weights, strict=True)
+            if weight > 0
+        ]
+        return sorted(elected, key=lambda each: -each.weight)
+
+    def _costs(self, evaluations: list[Evaluation]) -> tuple[F64, float | None]:
+        """What each trial's fit costs a row, and what all may cost together."""
         limit = self._limit_ns()
-        return select_weights(
-            shown, truth, weight, self._bench.metric, costs, None if limit == math.inf else limit
-        )
+        costs = np.array([self._fit_cost_ns(each) for each in evaluations])
+        return costs, None if limit == math.inf else limit
 
     def _bagged(self, elected: list[Elected]) -> list[Elected]:
         """Let the folds' fits answer together where the cost allows, heaviest weights first."""
@@ -332,13 +338,22 @@ class Assembler:
 
     def _feature_cost_ns(self) -> float:
         """What encoding a row costs at most."""
-        return predict_cost_ns([], len(self._bench.sample.features.features))
+        ops = [feature.op for feature in self._bench.sample.features.features]
+        texts = max(len(self._bench.sample.texts), 1)
+        topic_count = ops.count(FeatureOp.TOPIC)
+        return predict_cost_ns(
+            [], len(ops) - topic_count, self._word_count, math.ceil(topic_count / texts)
+        )
+
+    @cached_property
+    def _word_count(self) -> float:
+        """Terms of a row's texts that are known, on average."""
+        return float(sum(text.nnz for text in self._bench.sample.texts) / self._bench.rows.size)
 
     def _fit_cost_ns(self, evaluation: Evaluation) -> float:
         """What one of a trial's fits costs a row, on average."""
-        empty = predict_cost_ns([], 0)
         costs = [
-            predict_cost_ns([PartFacts(**part) for part in answer.facts], 0) - empty
+            sum(part_cost_ns(PartFacts(**part), self._word_count) for part in answer.facts)
             for answer in evaluation.answers
         ]
         return float(np.mean(costs))
