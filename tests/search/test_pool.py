@@ -11,6 +11,7 @@ import pytest
 
 from sqlml.enums import EstimatorName, TrialState
 from sqlml.search import study
+from sqlml.search.leaderboard import TrialResult
 from sqlml.search.plan import Plan
 from sqlml.search.pool import Pool, explain_exit, memory_share
 from sqlml.search.study import search
@@ -152,7 +153,7 @@ def test_trial_that_goes_wrong_fails_alone(monkeypatch, fault, error):
         processes=1,
     )
     with closing(Pool(command=(sys.executable, "-m", "tests.search.faulty", fault))) as pool:
-        found: list = []
+        found: list[TrialResult | None] = []
 
         def stop_early(progress):
             found.append(progress.result)
