@@ -55,6 +55,8 @@ class Crew:
         answers: list[FitAnswer | None] = [None] * len(orders)
         waiting = list(range(len(orders)))
         running: set[int] = set()
+        if waiting:
+            self.pool.fill()
         while (waiting or running) and time.monotonic() < until:
             while waiting and self.pool.has_free:
                 index = waiting.pop(0)

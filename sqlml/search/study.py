@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sqlml.enums import EstimatorName, TrialState
@@ -46,6 +47,7 @@ MAX_LATE_TRIALS = 3
 """So many trials in a row without time to be finished end the search."""
 TRIAL_SHARE = 0.35
 FIRST_TRIAL_SHARE = 0.5
+KEEP_SHARE = 0.93
 MAX_LINEAR_SHARE = 0.2
 """A trial takes at most this share of the time left; linear ones less: trees need it more."""
 MAX_TRIALS = 1000
@@ -93,7 +95,10 @@ def search(
 
 def count_processes() -> int:
     """Count the processes that run side by side where a plan does not say."""
-    return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+    # macOS does not know which cores a process may use.
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(cores, MAX_PROCESSES)
 
 
 class Study:
@@ -253,7 +258,8 @@ class Study:
         share = TRIAL_SHARE if len(self.evaluations) > 2 else FIRST_TRIAL_SHARE
         if choice.estimator is EstimatorName.LINEAR:
             share = MAX_LINEAR_SHARE
-        left_s = max(self._end() - now, 0.0)
+        # What is fitted must also be kept before the end.
+        left_s = KEEP_SHARE * max(self._end() - now, 0.0)
         wanted_s = PATIENT * self._expected_s(choice) if len(self.evaluations) > 2 else 0.0
         return now + min(left_s, max(share * left_s, wanted_s))
 

@@ -93,6 +93,7 @@ def test_dropped_tasks_have_no_answer(echo):
     ask(echo, 1, sleep=LATER)
     echo.drop_tasks()
     assert not echo.is_busy
+    echo.fill()
     ask(echo, 2, word="again")
     assert answer(echo).task == 2
 
