@@ -183,6 +183,7 @@ class Study:
 
     def _run_trials(self) -> None:
         """Keep the processes busy until nothing is left to do, or the time is over."""
+        self._crew.pool.fill()
         while time.monotonic() < self._end():
             while self._crew.has_free and self._may_start():
                 self._start()
