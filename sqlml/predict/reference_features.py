@@ -5,6 +5,7 @@ Values of columns become features and terms, for the reference predictor.
 import math
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import cache
 
 from sqlml.predict.reference_bytes import Feature, Vocabulary
 from sqlml.search.fitted import FeatureOp
@@ -75,7 +76,7 @@ def cut_tokens(text: str) -> list[str]:
     """Cut a text into its tokens, folded."""
     tokens, token = [], ""
     for character in text:
-        if _is_in(character, WORDS_BY_THEMSELVES):
+        if _is_word_by_itself(character):
             tokens += [token, character]
             token = ""
         elif _is_word(character):
@@ -86,6 +87,12 @@ def cut_tokens(text: str) -> list[str]:
     return [found for found in [*tokens, token] if found]
 
 
+@cache
+def _is_word_by_itself(character: str) -> bool:
+    return _is_in(character, WORDS_BY_THEMSELVES)
+
+
+@cache
 def _is_word(character: str) -> bool:
     if character < "\x80":
         return character.isalnum() or character == "_"
@@ -96,6 +103,7 @@ def _is_in(character: str, ranges: Sequence[tuple[int, int]]) -> bool:
     return any(first <= ord(character) <= last for first, last in ranges)
 
 
+@cache
 def fold(character: str) -> str:
     """Fold the case of a code point."""
     code = ord(character)

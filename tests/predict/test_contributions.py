@@ -29,6 +29,7 @@ from sqlml.search.fitted import (
     FittedModel,
     LinearPart,
     Link,
+    NumericTerm,
     TreePart,
 )
 from tests.predict.forests import Shape, draw_booster
@@ -113,6 +114,7 @@ def test_contributions_of_linear_parts_are_their_terms(problem_type):
     by_feature = np.zeros((len(matrix), len(part.intercepts), len(model.features) + 1))
     by_feature[:, :, -1] = part.intercepts
     for term in part.terms:
+        assert isinstance(term, CodeTerm | NumericTerm)
         values = matrix[:, term.feature]
         if isinstance(term, CodeTerm):
             by_feature[:, :, term.feature] = term.weights[values.astype(int)]
