@@ -101,13 +101,21 @@ INSERT INTO sqlml.option (name, type, minimum, maximum, choices, estimators, des
 ('min_data_per_group', 'integer', 1, 1000000, NULL, '{lightgbm}',
  'The smallest number of rows of the categories on one side of a split.'),
 ('l2', 'number', 0.000001, 1000000, NULL, '{linear}', 'Shrinks the weights.'),
+('l1_ratio', 'number', 0, 1, NULL, '{linear}',
+ 'The share of the shrinking that may make weights zero.'),
 ('segments', 'integer', 1, 64, NULL, '{linear}',
  'Into how many pieces, each with its own slope, a number is cut.'),
+('max_leaf_nodes', 'integer', 2, 4096, NULL, '{extra_trees}',
+ 'The largest number of leaves of a tree.'),
+('min_samples_leaf', 'integer', 1, 1000000, NULL, '{extra_trees}',
+ 'The smallest number of rows in a leaf.'),
+('max_features', 'number', 0.01, 1, NULL, '{extra_trees}',
+ 'The share of the features that each split is chosen from.'),
 ('objective', 'word', NULL, NULL, '{squared,absolute,huber,quantile,poisson,tweedie,gamma}',
  '{lightgbm,linear}', 'The errors that a regression learns to avoid.'),
-('log_target', 'boolean', NULL, NULL, NULL, '{lightgbm,linear}',
+('log_target', 'boolean', NULL, NULL, NULL, '{lightgbm,linear,extra_trees}',
  'Whether a regression learns logarithms of the target.'),
-('class_weight', 'word', NULL, NULL, '{none,balanced}', '{lightgbm,linear}',
+('class_weight', 'word', NULL, NULL, '{none,balanced}', '{lightgbm,linear,extra_trees}',
  'Whether rare classes count as much as frequent ones in fits.');
 
 -- Refuse a value of an option.

@@ -37,7 +37,7 @@ class Roles:
     order_by: Column | None = None
     """NUMERIC or DATETIME, without nulls: rows are judged by models of earlier rows."""
     weight: Column | None = None
-    """NUMERIC: finite, not negative, not all zero."""
+    """NUMERIC, as it stands in the rows: the search checks it."""
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -16,7 +16,7 @@ from adbc_driver_manager._reader import AdbcRecordBatchReader
 from sqlml.enums import ColumnKind
 from sqlml.errors import SqlmlError, TargetAllNull, TrainingFailed
 from sqlml.extract.dataset import Column, Dataset
-from sqlml.extract.roles import check_roles
+from sqlml.extract.roles import check_order
 from sqlml.extract.sample import sample_batches
 from sqlml.extract.source import Source
 
@@ -36,8 +36,8 @@ def read_dataset(dsn: str, source: Source) -> Dataset:
     """
     Read all rows of a source, or a sample of them, through `COPY … (FORMAT binary)`.
 
-    Raises `TargetAllNull` when no row has a target, `OptionNotUsable` when a weight or an
-    order is none, and what PostgreSQL reports, under
+    Raises `TargetAllNull` when no row has a target, `OptionNotUsable` when one has no place in
+    the order, and what PostgreSQL reports, under
     its own SQLSTATE, when the training function fails.
     """
     try:
@@ -82,7 +82,8 @@ def _read(connection: adbc.Connection, source: Source) -> Dataset:
             f'target "{source.target.name}" is NULL in all {seen} rows',
             hint="Choose another target, or a query whose rows have one.",
         )
-    check_roles(table, source.roles)
+    if source.roles.order_by is not None:
+        check_order(table, source.roles.order_by)
     return Dataset(
         table=table,
         columns=source.columns,

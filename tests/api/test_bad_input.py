@@ -17,10 +17,10 @@ CREATE TABLE only_target AS SELECT churned FROM customers;
 CREATE TABLE constant AS SELECT 1 AS one, NULL::text AS nothing, churned FROM customers;
 CREATE TABLE broken AS SELECT 0 AS zero, churned FROM customers;
 CREATE TABLE only_age AS SELECT age, churned FROM customers;
-CREATE TABLE constant_zero AS SELECT *, 0 AS zero FROM customers;
+CREATE TABLE constant_zero AS SELECT *, 0 AS zero, -1 AS minus FROM customers;
 CREATE TABLE bad_weights AS
 SELECT age, churned,
-       CASE row_number() OVER () WHEN 1 THEN -1 WHEN 2 THEN 'NaN' WHEN 3 THEN 'infinity'
+       CASE row_number() OVER () WHEN 2 THEN 'NaN' WHEN 3 THEN 'infinity'
             WHEN 4 THEN NULL WHEN 5 THEN NULL WHEN 6 THEN NULL WHEN 7 THEN NULL
             ELSE spend END AS spend,
        CASE WHEN row_number() OVER () = 1 THEN 'infinity'
@@ -177,16 +177,22 @@ CASES = [
     Case("ML004", "no column is left", relation="only_age", options={"weight": "age"}),
     Case(
         "22023",
-        'column "spend" in option "weight" has no usable weight in 7 rows',
-        "Leave those rows out, or give them weight 0.",
+        'weight column "spend" has a value that is NULL, NaN or infinite',
+        "Weights are numbers from 0 up; 0 leaves a row out.",
         relation="bad_weights",
         options={"weight": "spend"},
     ),
     Case(
         "22023",
-        'in option "weight" is 0 in all rows',
+        'weight column "zero" is 0 in every row',
         relation="constant_zero",
         options={"weight": "zero"},
+    ),
+    Case(
+        "22023",
+        'weight column "minus" has a value that is negative',
+        relation="constant_zero",
+        options={"weight": "minus"},
     ),
     Case(
         "22023",
