@@ -33,7 +33,7 @@ def encode(feature: Feature, value: Value) -> float:
     if value is None:
         return feature.fill
     if isinstance(value, str):
-        return float(_count(feature.op, value))
+        return float(count_in_text(feature.op, value))
     if isinstance(value, Sequence):
         number = _reduce(feature, [math.nan if item is None else float(item) for item in value])
     elif feature.op is FeatureOp.VALUE:
@@ -61,7 +61,8 @@ def _reduce(feature: Feature, items: Sequence[float]) -> float:
     return total / len(present) if present else math.nan
 
 
-def _count(op: FeatureOp, text: str) -> int:
+def count_in_text(op: FeatureOp, text: str) -> int:
+    """Count characters, words, digits or capitals."""
     match op:
         case FeatureOp.WORDS:
             return len(cut_tokens(text))
@@ -138,14 +139,20 @@ def _mix(state: int) -> int:
     return state ^ state >> 31
 
 
-def weigh_terms(vocabulary: Vocabulary, value: Value) -> dict[int, float]:
-    """Weigh the known terms of a text, by their places and in the order of the text."""
+def hash_terms(text: str, has_pairs: bool) -> list[int]:
+    """Hash the terms of a text, in their order and with repeats."""
     hashes: list[int] = []
-    tokens = [hash_token(token) for token in cut_tokens(value)] if isinstance(value, str) else []
+    tokens = [hash_token(token) for token in cut_tokens(text)]
     for place, token in enumerate(tokens):
         hashes.append(token)
-        if place > 0 and vocabulary.has_pairs:
+        if place > 0 and has_pairs:
             hashes.append(hash_pair(tokens[place - 1], token))
+    return hashes
+
+
+def weigh_terms(vocabulary: Vocabulary, value: Value) -> dict[int, float]:
+    """Weigh the known terms of a text, by their places and in the order of the text."""
+    hashes = hash_terms(value, vocabulary.has_pairs) if isinstance(value, str) else []
     counts: dict[int, int] = {}
     for found in hashes:
         if found in vocabulary.places:

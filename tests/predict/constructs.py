@@ -4,7 +4,6 @@ Models drawn at random of every construct of an artifact: features made of other
 steps, boosters that see some of the features, forests, parts of weight 0, mixed links.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
-from sqlml.predict.reference_features import cut_tokens, hash_pair, hash_token
+from sqlml.predict.reference_features import hash_terms
 from sqlml.search.fitted import (
     LINKS,
     Blend,
@@ -76,12 +75,6 @@ def draw_text(rng: Generator) -> str:
     return "".join(f"{piece}{rng.choice(SEPARATORS)}" for piece in pieces)
 
 
-def hash_terms(text: str) -> list[int]:
-    """The hashes of the tokens of a text and of their pairs."""
-    tokens = [hash_token(token) for token in cut_tokens(text)]
-    return tokens + [hash_pair(left, right) for left, right in itertools.pairwise(tokens)]
-
-
 def make_vocabulary(
     column: str, hashes: Sequence[int], rng: Generator, width: int = 2
 ) -> Vocabulary:
@@ -104,7 +97,7 @@ def draw_vocabularies(rng: Generator) -> tuple[Vocabulary, ...]:
     vocabularies = []
     for _ in range(rng.integers(4)):
         texts = [draw_text(rng) for _ in range(rng.choice([0, 3, 30]))]
-        terms = [term for text in (*texts, *PIECES) for term in hash_terms(text)]
+        terms = [term for text in (*texts, *PIECES) for term in hash_terms(text, True)]
         known = rng.choice(
             np.array(terms, dtype=np.uint64), int(rng.choice([0, 1, 20, len(terms)]))
         )

@@ -25,7 +25,7 @@ from sqlml.compile.artifact import compile_model
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.predict.reference import ReferencePredictor
-from sqlml.predict.reference_features import cut_tokens, hash_pair, hash_token
+from sqlml.predict.reference_features import cut_tokens, hash_pair, hash_terms, hash_token
 from sqlml.predict.scorer import Scorer
 from sqlml.search.fitted import (
     Blend,
@@ -41,7 +41,7 @@ from sqlml.search.fitted import (
     TreePart,
     Vocabulary,
 )
-from tests.predict.constructs import draw_model, draw_table, hash_terms, make_vocabulary, same_bits
+from tests.predict.constructs import draw_model, draw_table, make_vocabulary, same_bits
 from tests.predict.forests import Shape, draw_booster
 from tests.predict.models import make_classes
 
@@ -115,7 +115,7 @@ def make_text_model(vocabularies: tuple[Vocabulary, ...]) -> FittedModel:
 
 def know(*texts: str) -> Vocabulary:
     """A vocabulary with pairs of all terms of some texts."""
-    terms = [term for text in texts for term in hash_terms(text)]
+    terms = [term for text in texts for term in hash_terms(text, True)]
     vocabulary = make_vocabulary("body", terms, np.random.default_rng(1))
     return replace(vocabulary, bigrams=True, normalise=True)
 

@@ -8,17 +8,20 @@ import struct
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from sqlml.compile import features, forest, linear, vocabulary
 from sqlml.compile.artifact import compile_model
+from sqlml.compile.writer import Writer
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.errors import ArtifactDamaged, ArtifactNotSupported
 from sqlml.extract.dataset import Column
 from sqlml.predict.scorer import Scorer
-from sqlml.search.fitted import Blend, Feature, FeatureOp
+from sqlml.search.fitted import Blend, Feature, FeatureOp, FittedModel
 from tests.compile.test_example import MODEL as EXAMPLE_MODEL
-from tests.compile.test_refusals import FULL
+from tests.compile.test_refusals import FULL, REFUSED
 from tests.predict.models import (
     draw_linear,
     find_payload,
@@ -255,3 +258,25 @@ def test_a_category_set_beyond_the_words_of_its_tree_is_refused(first, count):
     assert (flags & 1, first_word, words) == (1, 0, 1)
     struct.pack_into("<II", data, tree + 24, first, count)
     assert not use(seal(bytes(data)))
+
+
+def write_unchecked(monkeypatch: pytest.MonkeyPatch, model: FittedModel) -> bytes:
+    """Write a model as it is, whatever compile has against it."""
+    for module, name in (
+        (features, "_check_settings"),
+        (features, "_check_source"),
+        (vocabulary, "_check"),
+        (linear, "_check_shape"),
+        (linear, "_check_kind"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(forest, "_is_sound", lambda *_: True)
+    monkeypatch.setattr(np, "isfinite", lambda values: np.ones(1))
+    monkeypatch.setattr(Writer, "finite", Writer.f64)
+    return compile_model(model).data
+
+
+@pytest.mark.parametrize(("model", "named"), REFUSED)
+def test_what_compile_refuses_the_core_refuses_too(monkeypatch, model, named):
+    with pytest.raises(ArtifactDamaged):
+        Scorer(write_unchecked(monkeypatch, model), "m")
