@@ -33,6 +33,8 @@ BEGIN
                 coalesce(found.sql_problem, 'it was made before sqlml could do that')),
             CASE WHEN found.sql_problem IS NULL
                  THEN 'Train it again with CREATE OR REPLACE MODEL.'
+                 WHEN found.sql_problem LIKE 'it reads %'
+                 THEN 'Train it without texts and arrays: WITH (exclude = [...]).'
                  ELSE 'Train a smaller one, such as WITH (num_trees = 100, num_leaves = 15).' END);
     END IF;
     RETURN found;

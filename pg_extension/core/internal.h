@@ -228,16 +228,28 @@ typedef enum TermKind
 typedef struct SqlmlTerm
 {
 	TermKind	kind;
-	uint32_t	feature;
-	uint32_t	vocabulary;		/* text: in place of the feature */
-	uint32_t	step_count;
-	double		low;
-	double		high;
-	double		mean;
-	double		inverse_scale;
-	double	   *weights;		/* numeric: one an output; code, step: codes x outputs */
+	union
+	{
+		uint32_t	feature;
+		uint32_t	vocabulary; /* of a text */
+	};
+	union
+	{
+		struct
+		{
+			double		low;
+			double		high;
+			double		mean;
+			double		inverse_scale;
+		};
+		uint32_t	step_count;
+	};
+	union
+	{
+		double	   *weights;	/* numeric: one an output; code, step: codes x outputs */
+		float	   *text_weights;	/* terms x outputs */
+	};
 	double	   *missing_weights;
-	float	   *text_weights;	/* terms x outputs */
 } SqlmlTerm;
 
 /* Trees, or where there are none, linear terms */

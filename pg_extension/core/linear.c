@@ -44,6 +44,11 @@ read_text_term(Reader *reader, SqlmlTerm *term)
 	size_t		output_count = model->output_count;
 	size_t		term_count = read_count(reader, sizeof(float) * output_count);
 
+	if (term->vocabulary >= model->vocabulary_count)
+	{
+		fail(reader, SQLML_DAMAGED, "artifact has a term of nothing");
+		return;
+	}
 	if (term_count != model->vocabularies[term->vocabulary].term_count)
 		fail(reader, SQLML_DAMAGED, "artifact has a term that lacks a weight");
 	term->text_weights = reader_allocate(reader, term_count * output_count, sizeof(float));
@@ -118,17 +123,16 @@ read_term(Reader *reader, SqlmlTerm *term)
 		return;
 	}
 	term->kind = (TermKind) kind;
-	if (term->kind != TERM_TEXT)
+	if (term->kind == TERM_TEXT)
+	{
+		term->vocabulary = place;
+		read_text_term(reader, term);
+	}
+	else
 	{
 		term->feature = place;
 		read_feature_term(reader, term);
-		return;
 	}
-	term->vocabulary = place;
-	if (place < reader->model->vocabulary_count)
-		read_text_term(reader, term);
-	else
-		fail(reader, SQLML_DAMAGED, "artifact has a term of nothing");
 }
 
 void
@@ -184,6 +188,27 @@ get_number(const SqlmlTerm *term, double value, uint32_t output)
 	return term->weights[output] * ((clipped - term->mean) * term->inverse_scale);
 }
 
+/* The terms that few models have; a call apart, lest it slow the others down */
+static __attribute__((noinline)) double
+get_rare_term(const SqlmlTerm *term, const SqlmlWorkspace *workspace, uint32_t output,
+			  uint32_t output_count)
+{
+	if (term->kind == TERM_STEP)
+		return get_step(term, workspace->features[term->feature], output, output_count);
+	return sum_text(term, &workspace->terms[term->vocabulary], output, output_count);
+}
+
+static inline double
+get_any_term(const SqlmlTerm *term, const SqlmlWorkspace *workspace, uint32_t output,
+			 uint32_t output_count)
+{
+	if (term->kind == TERM_CODE)
+		return term->weights[(size_t) workspace->features[term->feature] * output_count + output];
+	if (term->kind == TERM_NUMERIC)
+		return get_number(term, workspace->features[term->feature], output);
+	return get_rare_term(term, workspace, output, output_count);
+}
+
 /*
  * What a term adds to an output
  */
@@ -191,19 +216,7 @@ double
 get_term(const SqlmlTerm *term, const SqlmlWorkspace *workspace, uint32_t output,
 		 uint32_t output_count)
 {
-	const double *value = &workspace->features[term->feature];
-
-	switch (term->kind)
-	{
-		case TERM_NUMERIC:
-			return get_number(term, *value, output);
-		case TERM_CODE:
-			return term->weights[(size_t) *value * output_count + output];
-		case TERM_STEP:
-			return get_step(term, *value, output, output_count);
-		default:
-			return sum_text(term, &workspace->terms[term->vocabulary], output, output_count);
-	}
+	return get_any_term(term, workspace, output, output_count);
 }
 
 void
@@ -215,7 +228,7 @@ score_linear(const SqlmlModel *model, const SqlmlPart *part, const SqlmlWorkspac
 		double		score = part->intercepts[k];
 
 		for (uint32_t i = 0; i < part->term_count; i++)
-			score += get_term(&part->terms[i], workspace, k, model->output_count);
+			score += get_any_term(&part->terms[i], workspace, k, model->output_count);
 		scores[k] = score;
 	}
 }

@@ -20,6 +20,23 @@ typedef struct Character
 	uint32_t	size;			/* bytes */
 } Character;
 
+/* The word characters of ASCII with their case folded; 0 for all others */
+static const uint8_t ASCII_FOLDED[256] = {
+	['0'] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9',
+	['A'] = 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm',
+	'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
+	['_'] = '_',
+	['a'] = 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm',
+	'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z'
+};
+
+/* What was read of a token */
+typedef struct Token
+{
+	uint64_t	hash;
+	bool		has_begun;
+} Token;
+
 static bool
 is_between(uint32_t code, uint32_t first, uint32_t last)
 {
@@ -62,17 +79,10 @@ decode(const uint8_t *at, const uint8_t *end)
 	return character;
 }
 
-static bool
-is_ascii_word(uint8_t byte)
-{
-	return is_between(byte | 0x20, 'a', 'z') || is_between(byte, '0', '9') || byte == '_';
-}
-
+/* Whether a code point above ASCII belongs to words */
 static bool
 is_word(uint32_t code)
 {
-	if (code < 0x80)
-		return is_ascii_word((uint8_t) code);
 	if (code < 0x2000)
 		return code >= 0xC0 ? code != 0xD7 && code != 0xF7
 			: code == 0xAA || code == 0xB5 || code == 0xBA;
@@ -89,13 +99,13 @@ is_token(uint32_t code)
 		is_between(code, 0x4E00, 0x9FFF);
 }
 
-/* Latin, Greek and Cyrillic capitals; what is folded takes as many bytes */
+/* Latin, Greek and Cyrillic capitals above ASCII */
 static uint32_t
 fold(uint32_t code)
 {
 	bool		is_odd = code % 2 == 1;
 
-	if (is_between(code, 'A', 'Z') || (is_between(code, 0xC0, 0xDE) && code != 0xD7) ||
+	if ((is_between(code, 0xC0, 0xDE) && code != 0xD7) ||
 		(is_between(code, 0x391, 0x3A9) && code != 0x3A2) || is_between(code, 0x410, 0x42F))
 		return code + 32;
 	if (is_between(code, 0x400, 0x40F))
@@ -112,12 +122,10 @@ hash_byte(uint64_t hash, uint32_t byte)
 	return (hash ^ (uint8_t) byte) * FNV_PRIME;
 }
 
-/* FNV-1a of a character's UTF-8 */
+/* FNV-1a of the UTF-8 of a character above ASCII */
 static uint64_t
 hash_character(uint64_t hash, uint32_t code)
 {
-	if (code < 0x80)
-		return hash_byte(hash, code);
 	if (code < 0x800)
 		hash = hash_byte(hash, 0xC0 | code >> 6);
 	else
@@ -159,41 +167,74 @@ start_text(SqlmlText text)
 }
 
 /*
+ * Read a character above ASCII, which may begin, go on with or end a token.
+ * False before one that is a token by itself while another goes on.
+ */
+static bool
+read_wide(TextReader *reader, Token *token)
+{
+	Character	character = decode(reader->at, reader->end);
+	uint32_t	folded = fold(character.code);
+	bool		is_whole = is_token(character.code);
+
+	if (is_whole && token->has_begun)
+		return false;
+	reader->at += character.size;
+	reader->counts.characters++;
+	reader->counts.capitals += folded != character.code;
+	if (!is_word(character.code))
+		return !token->has_begun;
+	token->hash = hash_character(token->hash, folded);
+	token->has_begun = true;
+	return !is_whole;
+}
+
+/*
+ * Read ASCII up to the end of a token, or to a character above. False at the
+ * end of a token.
+ */
+static bool
+read_ascii(TextReader *reader, Token *token)
+{
+	const uint8_t *start = reader->at;
+	const uint8_t *at = start;
+	const uint8_t *end = reader->end;
+	uint64_t	hash = token->hash;
+	uint32_t	digits = 0;
+	uint32_t	capitals = 0;
+
+	if (!token->has_begun)
+		while (at < end && ASCII_FOLDED[*at] == 0 && *at < 0x80)
+			at++;
+	for (; at < end && ASCII_FOLDED[*at] != 0; at++)
+	{
+		uint8_t		folded = ASCII_FOLDED[*at];
+
+		hash = hash_byte(hash, folded);
+		digits += folded <= '9';
+		capitals += folded != *at;
+		token->has_begun = true;
+	}
+	token->hash = hash;
+	reader->at = at;
+	reader->counts.characters += (uint32_t) (at - start);
+	reader->counts.digits += digits;
+	reader->counts.capitals += capitals;
+	return at == end || *at >= 0x80;
+}
+
+/*
  * Read on to the end of the next token. False at the end of the text.
  */
 bool
 read_token(TextReader *reader, uint64_t *hash)
 {
-	const uint8_t *at = reader->at;
-	TextCounts	counts = reader->counts;
-	uint64_t	value = FNV_BASIS;
-	bool		has_begun = false;
-	bool		has_ended = false;
+	Token		token = {FNV_BASIS, false};
 
-	while (!has_ended && at < reader->end)
-	{
-		Character	character = *at < 0x80 ? (Character) {*at, 1} : decode(at, reader->end);
-		uint32_t	folded = fold(character.code);
-		bool		is_whole = character.code >= 0x80 && is_token(character.code);
-
-		if (is_whole && has_begun)
+	while (reader->at < reader->end)
+		if (*reader->at < 0x80 ? !read_ascii(reader, &token) : !read_wide(reader, &token))
 			break;
-		at += character.size;
-		counts.characters++;
-		counts.digits += is_between(character.code, '0', '9');
-		counts.capitals += folded != character.code;
-		if (is_word(character.code))
-		{
-			value = hash_character(value, folded);
-			has_begun = true;
-			has_ended = is_whole;
-		}
-		else
-			has_ended = has_begun;
-	}
-	counts.words += has_begun;
-	reader->at = at;
-	reader->counts = counts;
-	*hash = mix(value);
-	return has_begun;
+	reader->counts.words += token.has_begun;
+	*hash = mix(token.hash);
+	return token.has_begun;
 }

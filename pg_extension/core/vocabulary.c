@@ -189,8 +189,13 @@ count_term(const Vocabulary *vocabulary, RowTerms *row, uint64_t hash)
 {
 	uint32_t	number = find_term(vocabulary, hash);
 
-	if (number != 0 && row->frequencies[number - 1]++ == 0)
-		row->terms[row->count++] = number - 1;
+	if (number == 0 || row->frequencies[number - 1]++ != 0)
+		return;
+	row->terms[row->count++] = number - 1;
+	/* they are far apart and needed soon */
+	if (vocabulary->has_topics)
+		__builtin_prefetch(vocabulary->components +
+						   (size_t) (number - 1) * vocabulary->component_count);
 }
 
 /*

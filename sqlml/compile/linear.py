@@ -12,6 +12,7 @@ from sqlml.compile.writer import Writer
 from sqlml.errors import NotCompilable
 from sqlml.search.fitted import (
     CodeTerm,
+    Feature,
     FeatureOp,
     FittedModel,
     LinearPart,
@@ -45,17 +46,7 @@ def _write_term(writer: Writer, term: LinearTerm, model: FittedModel, output_cou
     if not 0 <= term.feature < len(model.features):
         raise NotCompilable(f"a linear term has no feature {term.feature}")
     feature = model.features[term.feature]
-    match term:
-        case CodeTerm():
-            is_kind = feature.op is FeatureOp.CODE
-        case StepTerm():
-            # The value is a row of the weights, so a fill must be one too.
-            is_whole = math.isnan(feature.fill) or (feature.fill >= 0 and feature.fill % 1 == 0)
-            is_kind = feature.op in STEP_OPS and is_whole
-        case _:
-            is_kind = feature.op is not FeatureOp.CODE
-    if not is_kind:
-        raise NotCompilable(f'column "{feature.column}" has a term of the wrong kind')
+    _check_kind(term, feature)
     match term:
         case CodeTerm():
             _write_code_term(writer, term, len(feature.levels) + 2, output_count)
@@ -63,6 +54,21 @@ def _write_term(writer: Writer, term: LinearTerm, model: FittedModel, output_cou
             _write_step_term(writer, term, output_count)
         case _:
             _write_numeric_term(writer, term, output_count)
+
+
+def _check_kind(term: NumericTerm | CodeTerm | StepTerm, feature: Feature) -> None:
+    match term:
+        case CodeTerm():
+            suits = feature.op is FeatureOp.CODE
+        case StepTerm():
+            # The value is a row of the weights, so a fill must be one too.
+            is_whole = math.isnan(feature.fill) or (feature.fill >= 0 and feature.fill % 1 == 0)
+            suits = feature.op in STEP_OPS and is_whole
+        case _:
+            suits = feature.op is not FeatureOp.CODE
+    if not suits:
+        name = f'column "{feature.column}"' if feature.column else "a score"
+        raise NotCompilable(f"{name} has a term of the wrong kind")
 
 
 def _write_numeric_term(writer: Writer, term: NumericTerm, output_count: int) -> None:

@@ -5,6 +5,7 @@ Values of columns become features and terms, for the reference predictor.
 import math
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import cache
 
 from sqlml.predict.reference_bytes import Feature, Vocabulary
 from sqlml.search.fitted import FeatureOp
@@ -32,7 +33,7 @@ def encode(feature: Feature, value: Value) -> float:
     if value is None:
         return feature.fill
     if isinstance(value, str):
-        return float(_count(feature.op, value))
+        return float(count_in_text(feature.op, value))
     if isinstance(value, Sequence):
         number = _reduce(feature, [math.nan if item is None else float(item) for item in value])
     elif feature.op is FeatureOp.VALUE:
@@ -60,7 +61,8 @@ def _reduce(feature: Feature, items: Sequence[float]) -> float:
     return total / len(present) if present else math.nan
 
 
-def _count(op: FeatureOp, text: str) -> int:
+def count_in_text(op: FeatureOp, text: str) -> int:
+    """Count characters, words, digits or capitals."""
     match op:
         case FeatureOp.WORDS:
             return len(cut_tokens(text))
@@ -75,7 +77,7 @@ def cut_tokens(text: str) -> list[str]:
     """Cut a text into its tokens, folded."""
     tokens, token = [], ""
     for character in text:
-        if _is_in(character, WORDS_BY_THEMSELVES):
+        if _is_word_by_itself(character):
             tokens += [token, character]
             token = ""
         elif _is_word(character):
@@ -86,6 +88,12 @@ def cut_tokens(text: str) -> list[str]:
     return [found for found in [*tokens, token] if found]
 
 
+@cache
+def _is_word_by_itself(character: str) -> bool:
+    return _is_in(character, WORDS_BY_THEMSELVES)
+
+
+@cache
 def _is_word(character: str) -> bool:
     if character < "\x80":
         return character.isalnum() or character == "_"
@@ -96,6 +104,7 @@ def _is_in(character: str, ranges: Sequence[tuple[int, int]]) -> bool:
     return any(first <= ord(character) <= last for first, last in ranges)
 
 
+@cache
 def fold(character: str) -> str:
     """Fold the case of a code point."""
     code = ord(character)
@@ -130,14 +139,20 @@ def _mix(state: int) -> int:
     return state ^ state >> 31
 
 
-def weigh_terms(vocabulary: Vocabulary, value: Value) -> dict[int, float]:
-    """Weigh the known terms of a text, by their places and in the order of the text."""
+def hash_terms(text: str, has_pairs: bool) -> list[int]:
+    """Hash the terms of a text, in their order and with repeats."""
     hashes: list[int] = []
-    tokens = [hash_token(token) for token in cut_tokens(value)] if isinstance(value, str) else []
+    tokens = [hash_token(token) for token in cut_tokens(text)]
     for place, token in enumerate(tokens):
         hashes.append(token)
-        if place > 0 and vocabulary.has_pairs:
+        if place > 0 and has_pairs:
             hashes.append(hash_pair(tokens[place - 1], token))
+    return hashes
+
+
+def weigh_terms(vocabulary: Vocabulary, value: Value) -> dict[int, float]:
+    """Weigh the known terms of a text, by their places and in the order of the text."""
+    hashes = hash_terms(value, vocabulary.has_pairs) if isinstance(value, str) else []
     counts: dict[int, int] = {}
     for found in hashes:
         if found in vocabulary.places:

@@ -60,11 +60,13 @@ def _open(data: bytes, model_name: str) -> _scoring.Model:
 
 
 def _make_buffers(values: pa.ChunkedArray, kind: ColumnKind) -> Buffers:
-    """Lay out a column: which values are missing, the values, the offsets of texts."""
+    """Lay out a column: which values are missing, the values, offsets of texts and arrays."""
     missing = values.is_null().to_numpy().astype(np.uint8)
     match kind:
         case ColumnKind.CATEGORY:
             return (missing, *_make_text_buffers(values))
+        case ColumnKind.ARRAY:
+            return (missing, *_make_array_buffers(values))
         case ColumnKind.NUMERIC:
             filled = pc.fill_null(pc.cast(values, pa.float64()), 0.0)
         case ColumnKind.BOOLEAN:
@@ -76,12 +78,22 @@ def _make_buffers(values: pa.ChunkedArray, kind: ColumnKind) -> Buffers:
 
 def _make_text_buffers(values: pa.ChunkedArray) -> Buffers:
     """The bytes of all texts, and where each begins and ends."""
-    texts = pc.cast(values, pa.large_string()).combine_chunks()
-    if isinstance(texts, pa.ChunkedArray):
-        texts = pa.concat_arrays(texts.chunks)
+    texts = _join_chunks(pc.cast(values, pa.large_string()))
     _, offsets, data = texts.buffers()
     if offsets is None:
         return np.zeros(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
     starts = np.frombuffer(offsets, dtype=np.int64, count=len(texts) + 1, offset=8 * texts.offset)
     content = np.frombuffer(data, dtype=np.uint8) if data else np.zeros(0, dtype=np.uint8)
     return content, starts
+
+
+def _make_array_buffers(values: pa.ChunkedArray) -> Buffers:
+    """The elements of all arrays, NaN for NULL, and where each array begins and ends."""
+    arrays = _join_chunks(pc.cast(values, pa.large_list(pa.float64())))
+    elements = arrays.values.to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(elements, dtype=np.float64), arrays.offsets.to_numpy()
+
+
+def _join_chunks(values: pa.ChunkedArray) -> pa.Array:
+    joined = values.combine_chunks()
+    return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined

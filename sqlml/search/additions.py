@@ -2,11 +2,11 @@
 What a running average of candidates would score with one more of them, for all of them.
 
 The inner loop of ensemble selection. Squared errors need no rows once the candidates' errors
-are multiplied with each other; a log loss looks at the true class only; a ROC AUC counts in
-narrow bins instead of sorting. All others ask the metric.
+are multiplied with each other; a log loss looks at the true class only; ranks are counted in
+narrow bins instead of being sorted. All others ask the metric.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +17,11 @@ from sqlml.search.metrics import SMALLEST_PROBABILITY, Metric
 
 SQUARED_METRICS = frozenset({"rmse", "r2", "brier"})
 """Metrics that order as a mean squared error does."""
+RAW_LOG_LOSS = "raw_log_loss"
+"""The log loss as a function of raw scores."""
 BLOCK_ROWS = 8192
 MIN_ROWS_FOR_BINS = 3000
-"""With fewer rows a ROC AUC is exact."""
+"""With fewer rows the ranks are exact."""
 BIN_SHIFT = 13
 """Mantissa bits of a float32 that a bin takes together: 1024 bins from p to 2 p."""
 SMALLEST_BINNED = np.float32(1e-6)
@@ -44,13 +46,19 @@ def make_additions(
     candidates: Sequence[F64], truth: F64, weight: F64 | None, metric: Metric
 ) -> Additions:
     """Choose the fastest way to score additions."""
-    is_binary = candidates[0].ndim == 2 and candidates[0].shape[1] == 2
     if metric.name in SQUARED_METRICS:
         return SquaredAdditions(candidates, truth, weight)
     if metric.name == "log_loss":
         return LogLossAdditions(candidates, truth, weight)
-    if metric.name == "roc_auc" and is_binary and weight is None and truth.size > MIN_ROWS_FOR_BINS:
-        return BinnedAucAdditions(candidates, truth)
+    if candidates[0].ndim == 2 and candidates[0].shape[1] == 2:
+        if metric.name == RAW_LOG_LOSS:
+            return MarginAdditions(candidates, truth, weight)
+        if weight is None and truth.size > MIN_ROWS_FOR_BINS:
+            if metric.name == "roc_auc":
+                return BinnedAdditions(candidates, truth, _area_in_bins)
+            # A precision is the second class's; the bins suit the rarer one.
+            if metric.name == "pr_auc" and 2 * truth.sum() <= truth.size:
+                return BinnedAdditions(candidates, truth, _precision_in_bins)
     return MetricAdditions(candidates, truth, weight, metric)
 
 
@@ -144,16 +152,44 @@ class LogLossAdditions:
         return scores
 
 
-class BinnedAucAdditions:
+class MarginAdditions:
+    """Negative log losses of two classes by raw scores, shape (rows, 2)."""
+
+    def __init__(self, candidates: Sequence[F64], truth: F64, weight: F64 | None):
+        signs = np.where(truth == 1, 1.0, -1.0)
+        self._margins = [signs * (each[:, 1] - each[:, 0]) for each in candidates]
+        self._weight = np.full(truth.size, 1 / truth.size) if weight is None else weight
+        self._sum = np.zeros(truth.size)
+        self._count = 0
+
+    def add(self, index: int) -> None:
+        """Add a candidate."""
+        self._sum += self._margins[index]
+        self._count += 1
+
+    def scores(self) -> F64:
+        """Score the average with each of the candidates added; larger is better."""
+        scores = np.empty(len(self._margins))
+        for index, margins in enumerate(self._margins):
+            average = (self._sum + margins) / (self._count + 1)
+            losses = np.log(1 + np.exp(-np.abs(average))) - np.minimum(average, 0)
+            scores[index] = -losses @ self._weight
+        return scores
+
+
+InBins = Callable[[I64, I64], float]
+
+
+class BinnedAdditions:
     """
-    ROC AUC of the second of two classes, from counts in bins.
+    Ranks of the rarer of two classes, from counts in bins.
 
     A bin of probabilities is some neighbouring float32, so that small ones are told apart as
-    well as large ones; the rarer class is the one that is ranked. Raw scores, the first
-    class's with the sign turned, have bins of one width. A pair within a bin counts half.
+    well as large ones. Raw scores, the first class's with the sign turned, have bins of one
+    width. The rows of a bin count as equal.
     """
 
-    def __init__(self, candidates: Sequence[F64], truth: F64):
+    def __init__(self, candidates: Sequence[F64], truth: F64, score: InBins):
         rarer = int((truth == 1).sum() * 2 <= truth.size)
         positive = truth == rarer
         self._positive_count = int(positive.sum())
@@ -161,6 +197,7 @@ class BinnedAucAdditions:
         self._candidates = [candidate[rows, rarer].astype(np.float32) for candidate in candidates]
         self._sum = np.zeros(truth.size, dtype=np.float32)
         self._count = 0
+        self._score = score
 
     def add(self, index: int) -> None:
         """Add a candidate."""
@@ -169,16 +206,32 @@ class BinnedAucAdditions:
 
     def scores(self) -> F64:
         """Score the average with each of the candidates added; larger is better."""
-        return np.array([self._score(candidate) for candidate in self._candidates])
+        factor = np.float32(1 / (self._count + 1))
+        scores = np.empty(len(self._candidates))
+        for index, candidate in enumerate(self._candidates):
+            bins = _bin((self._sum + candidate) * factor)
+            scores[index] = self._score(bins[: self._positive_count], bins[self._positive_count :])
+        return scores
 
-    def _score(self, candidate: NDArray[np.float32]) -> float:
-        """Compute the area under the curve."""
-        bins = _bin((self._sum + candidate) * np.float32(1 / (self._count + 1)))
-        of_positive = bins[: self._positive_count]
-        negative = np.bincount(bins[self._positive_count :], minlength=int(bins.max()) + 1)
-        below = np.cumsum(negative)[of_positive].sum() - negative[of_positive].sum() / 2
-        pairs = self._positive_count * (bins.size - self._positive_count)
-        return float(below / pairs) if pairs else float("nan")
+
+def _area_in_bins(positive: I64, negative: I64) -> float:
+    """Compute the area under the ROC curve from the bins of positives and negatives."""
+    pairs = positive.size * negative.size
+    if not pairs:
+        return float("nan")
+    counts = np.bincount(negative, minlength=int(positive.max()) + 1)
+    below = np.cumsum(counts)[positive].sum() - counts[positive].sum() / 2
+    return float(below / pairs)
+
+
+def _precision_in_bins(positive: I64, negative: I64) -> float:
+    """Compute the average precision from the bins of positives and negatives."""
+    if not positive.size:
+        return float("nan")
+    size = int(max(positive.max(), negative.max(initial=0))) + 1
+    found = np.cumsum(np.bincount(positive, minlength=size)[::-1])[::-1][positive]
+    wrong = np.cumsum(np.bincount(negative, minlength=size)[::-1])[::-1][positive]
+    return float((found / (found + wrong)).mean())
 
 
 def _bin(scores: NDArray[np.float32]) -> I64:

@@ -89,6 +89,8 @@ def make_bench(dataset: Dataset, plan: Plan) -> Bench:
     kept, held = _part(dataset, plan, target.take(used), used, ties)
     rows = np.concatenate([used[kept], used[held]])
     folds = _make_folds(target.take(used[kept]), plan, rng, ties.take(kept))
+    if plan.metric is None and _validates_one_class(target.take(used[kept]), folds):
+        metric = find_metric("log_loss", target.problem_type)
     sample, encode_time_s = _make_sample(dataset, plan, target, metric, rows, kept.size)
     return Bench(
         dataset=dataset,
@@ -161,6 +163,13 @@ def _make_folds(
             detail="A model is judged by rows that it has not learnt from.",
             hint="Leave group_by and order_by out, or name columns with more values.",
         ) from reason
+
+
+def _validates_one_class(target: Target, folds: tuple[Fold, ...]) -> bool:
+    """Tell whether a rare class is never validated, so that there is nothing to rank."""
+    if target.problem_type is not ProblemType.BINARY:
+        return False
+    return all(np.unique(target.values[fold.valid]).size < 2 for fold in folds)
 
 
 def _read_ties(dataset: Dataset, rows: I64) -> Ties:

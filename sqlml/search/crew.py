@@ -19,8 +19,8 @@ from sqlml.search.trial import Evaluation, fit_name
 
 HANG_FACTOR = 2.0
 """A fit that takes so many times its slot is killed."""
-MIN_HANG_S = 1.0
-"""But not earlier than this after its slot: loading the sample takes a while."""
+MIN_HANG_S = 3.0
+"""But not earlier than this after its slot: loading the sample and predicting take a while."""
 
 
 @dataclass(slots=True)
@@ -55,6 +55,8 @@ class Crew:
         answers: list[FitAnswer | None] = [None] * len(orders)
         waiting = list(range(len(orders)))
         running: set[int] = set()
+        if waiting:
+            self.pool.fill()
         while (waiting or running) and time.monotonic() < until:
             while waiting and self.pool.has_free:
                 index = waiting.pop(0)

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from scipy.special import softmax
 
-from sqlml.search.additions import SQUARED_METRICS, make_additions
+from sqlml.search.additions import RAW_LOG_LOSS, SQUARED_METRICS, make_additions
 from sqlml.search.arrays import F64, I64
 from sqlml.search.metrics import Metric, PredictionKind, mean
 
@@ -148,7 +148,9 @@ def _view_raws(raws: Sequence[F64], metric: Metric) -> tuple[list[F64], Metric]:
     if metric.kind is PredictionKind.CLASS:
         # The largest raw score is of the most likely class.
         return candidates, metric
-    function = _raw_log_loss if metric.name == "log_loss" else partial(_score_raw, metric)
+    if metric.name == "log_loss":
+        return candidates, replace(metric, name=RAW_LOG_LOSS, function=_raw_log_loss)
+    function = partial(_score_raw, metric)
     return candidates, replace(metric, name=f"raw_{metric.name}", function=function)
 
 

@@ -8,7 +8,7 @@ Owns which features a column gives, decided from facts of the rows of a search. 
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,10 +17,15 @@ import pyarrow as pa
 from sqlml.enums import ColumnKind
 from sqlml.extract.dataset import Column, SkippedColumn
 from sqlml.search import lists
-from sqlml.search.arrays import F64
+from sqlml.search.candidates import (
+    make_code,
+    make_counts,
+    make_numeric_feature,
+    make_numeric_features,
+    make_text_counts,
+)
 from sqlml.search.decisions import Decision, Role, describe_features
 from sqlml.search.encoder import (
-    TEXT_COUNTS,
     Encoded,
     encode_codes,
     encode_rows,
@@ -30,13 +35,10 @@ from sqlml.search.facts import CategoryFacts, read_category_facts, read_number_f
 from sqlml.search.fitted import Feature, FeatureOp, Vocabulary
 from sqlml.search.strength import Judge
 from sqlml.search.target import Target
-from sqlml.search.texts import MAX_TOPIC_ROWS, count_texts, learn_topics, learn_vocabulary, weigh
+from sqlml.search.texts import MAX_TOPIC_ROWS, learn_topics, learn_vocabulary, weigh
 
 MAX_LEVELS = 255
 """Of a CODE that trees read as a category."""
-RARE_MISSING = 10_000
-"""With fewer missing values than one in this many rows a column counts as having none:
-LightGBM might find none of them in the sample it makes its bins from."""
 COUNTED_LEVELS = 30
 """A category with more levels gets their counts as a feature, and is worth target means."""
 MANY_TEXTS = 50
@@ -59,15 +61,6 @@ RARE_TEXTS = 5
 MAX_ELEMENTS = 256
 """Arrays of one length up to this have a feature for every element."""
 
-DATE_OPS = (
-    FeatureOp.EPOCH,
-    FeatureOp.YEAR,
-    FeatureOp.MONTH,
-    FeatureOp.DAY,
-    FeatureOp.WEEKDAY,
-    FeatureOp.YEARDAY,
-    FeatureOp.HOUR,
-)
 SUMMARIES = (FeatureOp.LENGTH, FeatureOp.MEAN, FeatureOp.MINIMUM, FeatureOp.MAXIMUM)
 ONE_VALUE = "it has one value only"
 
@@ -131,9 +124,9 @@ def plain_features(table: pa.Table, columns: Sequence[Column]) -> tuple[Feature,
         values = table.column(column.name)
         if column.kind is ColumnKind.CATEGORY:
             levels = read_category_facts(values).levels[:MAX_LEVELS]
-            found += _code(column.name, values, levels)
+            found += make_code(column.name, values, levels)
         else:
-            found += _numeric_features(column, values)
+            found += make_numeric_features(column, values)
     return tuple(found)
 
 
@@ -157,7 +150,6 @@ class _Learner:
     def __init__(self, judge: Judge, seed: int, seconds: float):
         self._judge = judge
         self._seed = seed
-        self._seconds = seconds
         self._until = time.monotonic() + seconds
         self._columns: list[Column] = []
         self._found: list[_Found] = []
@@ -219,7 +211,7 @@ class _Learner:
         if column.kind is ColumnKind.BOOLEAN:
             role = Role.FLAG
         found = _Found(role, f"it is {column.type_name}", facts.distinct_count, facts.null_count)
-        found.features = list(_numeric_features(column, values))
+        found.features = list(make_numeric_features(column, values))
         if not found.features:
             found.role = Role.CONSTANT if facts.distinct_count else Role.EMPTY
             found.reason = ONE_VALUE if facts.distinct_count else _why_empty(values)
@@ -252,11 +244,11 @@ class _Learner:
             if seen.equals(values):
                 return _duplicate(found, name)
         twins.append((column.name, values))
-        found.features += _code(column.name, values, facts.levels[:MAX_LEVELS])
+        found.features += make_code(column.name, values, facts.levels[:MAX_LEVELS])
         if len(facts.levels) > MAX_LEVELS:
-            found.features += _code(column.name, values, facts.levels)
+            found.features += make_code(column.name, values, facts.levels)
         if len(facts.levels) > COUNTED_LEVELS:
-            found.features.append(_counts(column.name, facts, len(found.features) - 1))
+            found.features.append(make_counts(column.name, facts, len(found.features) - 1))
         found.reason = f"{facts.distinct_count} different values"
         self._read_text(found, column, values, facts)
         if not found.features:
@@ -287,41 +279,42 @@ class _Learner:
             found.reason += ", too long to be read as text in the time there is"
             return
         is_text = facts.mean_words >= TEXT_WORDS and self._vocabulary_count() < MAX_VOCABULARIES
-        vocabulary = self._vocabulary(column, values, facts) if is_text else None
+        vocabulary = self._vocabulary(column.name, values) if is_text else None
         if vocabulary is None:
             if found.features and is_rare:
-                found.features += _text_counts(column, values)
+                found.features += make_text_counts(column, values)
             return
         found.role = Role.TEXT
         found.reason = (
             f"{facts.distinct_count} different texts, {facts.mean_words:.1f} words on average"
         )
         found.vocabulary = vocabulary
-        found.features += _text_counts(column, values)
+        found.features += make_text_counts(column, values)
         found.features += (
             Feature(column=column.name, op=FeatureOp.TOPIC, place=place)
             for place in range(vocabulary.components.shape[1])
         )
 
-    def _vocabulary(
-        self, column: Column, values: pa.ChunkedArray, facts: CategoryFacts
-    ) -> Vocabulary | None:
+    def _vocabulary(self, name: str, values: pa.ChunkedArray) -> Vocabulary | None:
         """Learn the terms and topics of a text; None where too few terms occur twice."""
         rows = len(values)
-        mean_bytes = max(values.nbytes / rows, 1)
-        limit = int(min(VOCABULARY_ROWS, VOCABULARY_BYTES / mean_bytes + 1))
-        rng = np.random.default_rng(self._seed)
-        some = values
-        if rows > limit:
-            some = values.take(pa.array(np.sort(rng.choice(rows, limit, replace=False))))
-        vocabulary = learn_vocabulary(column.name, some)
+        affordable = int(VOCABULARY_BYTES / max(values.nbytes / rows, 1)) + 1
+        some = self._draw(values, min(VOCABULARY_ROWS, affordable))
+        vocabulary = learn_vocabulary(name, some)
         if vocabulary.hashes.size < MIN_TERMS:
             return None
-        weights = weigh(vocabulary, some.slice(0, MAX_TOPIC_ROWS))
+        weights = weigh(vocabulary, self._draw(some, MAX_TOPIC_ROWS))
         count = min(
             MAX_TOPICS, vocabulary.hashes.size // TERMS_PER_TOPIC, rows // ROWS_PER_TOPIC + 1
         )
         return replace(vocabulary, components=learn_topics(weights, count, self._seed))
+
+    def _draw(self, values: pa.ChunkedArray, limit: int) -> pa.ChunkedArray:
+        """Take rows at random where there are too many."""
+        if len(values) <= limit:
+            return values
+        drawn = np.random.default_rng(self._seed).choice(len(values), limit, replace=False)
+        return values.take(pa.array(np.sort(drawn)))
 
     def _array(self, column: Column, values: pa.ChunkedArray) -> _Found:
         """Decide about an array of numbers."""
@@ -336,11 +329,11 @@ class _Learner:
             found.reason = f"arrays of {low} numbers"
             for place in range(low):
                 numbers = read_numbers(values, FeatureOp.ELEMENT, place)
-                found.features += _numeric_feature(column, FeatureOp.ELEMENT, numbers, place)
+                found.features += make_numeric_feature(column, FeatureOp.ELEMENT, numbers, place)
         else:
             found.reason = f"arrays of {low} to {high} numbers"
             for op in SUMMARIES:
-                found.features += _numeric_feature(column, op, read_numbers(values, op))
+                found.features += make_numeric_feature(column, op, read_numbers(values, op))
         if not found.features:
             found.role, found.reason = Role.CONSTANT, ONE_VALUE
         return found
@@ -387,58 +380,6 @@ def _leak(found: _Found) -> _Found:
     found.role = Role.SUSPECTED_LEAK
     found.reason = "it alone tells the target: is it known when a prediction is asked for?"
     return found
-
-
-def _code(name: str, values: pa.ChunkedArray, levels: tuple[str, ...]) -> Iterator[Feature]:
-    """Make the CODE feature of a column, unless it has one code only."""
-    codes = encode_codes(values, levels)
-    if codes.size and codes.min() < codes.max():
-        yield Feature(column=name, op=FeatureOp.CODE, levels=levels)
-
-
-def _counts(name: str, facts: CategoryFacts, source: int) -> Feature:
-    """Make the feature that counts how often a value occurred in training."""
-    return Feature(
-        column=name,
-        op=FeatureOp.LOOKUP,
-        source=source,
-        values=(float(facts.null_count), 1.0, *map(float, facts.counts)),
-    )
-
-
-def _numeric_features(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
-    """Make the features of a number, a boolean or a date that vary."""
-    for op in DATE_OPS if column.kind is ColumnKind.DATETIME else (FeatureOp.VALUE,):
-        yield from _numeric_feature(column, op, read_numbers(values, op))
-
-
-def _text_counts(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
-    """Make the counts of a text that vary."""
-    for op, counts in zip(TEXT_COUNTS, count_texts(values).T, strict=True):
-        yield from _numeric_feature(column, op, counts)
-
-
-def _numeric_feature(
-    column: Column, op: FeatureOp, numbers: F64, place: int = 0
-) -> Iterator[Feature]:
-    """Make a numeric feature with its fill, unless it is constant; NaN is missing."""
-    present = numbers[~np.isnan(numbers)]
-    if present.size == 0:
-        return
-    missing_count = numbers.size - present.size
-    has_missing = missing_count * RARE_MISSING >= numbers.size and missing_count > 0
-    if has_missing or present.min() < present.max():
-        fill = math.nan if has_missing else _lower_median(present)
-        yield Feature(column=column.name, op=op, fill=fill, place=place)
-
-
-def _lower_median(present: F64) -> float:
-    """Take the middle value, the lower of two; of booleans it is the most frequent."""
-    finite = present[np.isfinite(present)]
-    if finite.size == 0:
-        return 0.0
-    middle = (finite.size - 1) // 2
-    return float(np.partition(finite, middle)[middle])
 
 
 def _why_empty(values: pa.ChunkedArray) -> str:

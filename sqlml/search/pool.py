@@ -120,10 +120,14 @@ class Pool:
             self._drop(process)
         for process in self._processes:
             process.send(self._greeting)
-        while len(self._processes) < self._limit:
-            self._start()
+        self.fill()
         for process in self._processes[self._limit :]:
             self._drop(process)
+
+    def fill(self) -> None:
+        """Start the processes that are missing."""
+        while len(self._processes) < self._limit:
+            self._start()
 
     def close(self) -> None:
         """End all processes."""
@@ -158,10 +162,9 @@ class Pool:
                 return replies
 
     def drop_tasks(self) -> None:
-        """Give up what is being done."""
+        """Give up what is being done; `fill` replaces the processes that did it."""
         for process in [each for each in self._processes if each.task is not None]:
             self._drop(process)
-            self._start()
 
     def _read(self, spoken: list[Process]) -> Iterator[Reply]:
         """Read the answers of the processes that have something to say."""

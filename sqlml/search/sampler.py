@@ -8,7 +8,7 @@ import importlib.util
 import itertools
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import optuna
@@ -50,17 +50,13 @@ class Sampler:
                 direction=task.metric.direction.value, sampler=make_sampler(plan)
             )
         self._waiting = deque(_first_choices(plan, spaces, task, rate))
+        self._best: Choice | None = None
         self.portfolio_size = len(self._waiting)
         self._grid: Iterator[Choice] | None = None
         if plan.sampler is SamplerName.GRID:
             self._grid = make_grid(spaces, plan.seed)
         for result in plan.finished:
             self._remember(result)
-
-    @property
-    def is_searching(self) -> bool:
-        """Whether the portfolio is done."""
-        return not self._waiting
 
     def ask(self, number: int) -> Choice | None:
         """Choose what trial `number` tries, which is to be told; None: a grid is done."""
@@ -82,6 +78,23 @@ class Sampler:
         others = [index for index in range(len(waiting)) if index not in places]
         self._waiting = deque(waiting[index] for index in [*known, *others])
 
+    def prefer(self, fits: Callable[[Choice], bool]) -> bool:
+        """
+        Let the first waiting choice that fits come next; tell whether there is one.
+
+        With an empty portfolio the next choice is not known: what has fitted best so far
+        stands for it.
+        """
+        if not self._waiting:
+            return self._best is None or fits(self._best)
+        place = next((place for place, each in enumerate(self._waiting) if fits(each)), None)
+        if place is None:
+            return False
+        choice = self._waiting[place]
+        del self._waiting[place]
+        self._waiting.appendleft(choice)
+        return True
+
     @property
     def waiting(self) -> tuple[Choice, ...]:
         """The choices of the portfolio that have not been asked for, in their order."""
@@ -99,6 +112,8 @@ class Sampler:
                 trial.report(score, step=step)
         value = result.score if result.state is TrialState.COMPLETE else None
         self._study.tell(trial, value, state=STATES[result.state])
+        if value is not None and self._study.best_trial.number == trial.number:
+            self._best = Choice(estimator=result.estimator, hyperparameters=result.hyperparameters)
 
     def _suggest(self, trial: optuna.Trial) -> Choice:
         """Draw, or take what was enqueued."""

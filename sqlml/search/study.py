@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sqlml.enums import EstimatorName, TrialState
@@ -38,12 +39,15 @@ Report = Callable[[Progress], None]
 Offer = Callable[[Leaderboard], None]
 
 LAST_WORDS_S = 0.3
-MIN_SLOT_SHARE = 0.4
-"""A trial starts only with this share of the time that one of its estimator took."""
+MIN_SLOT_SHARE = 0.7
+"""A trial starts only with this share of the time that it will probably take."""
+PATIENT = 1.5
+"""A trial may take this many times what it probably will, even where its share is less."""
 MAX_LATE_TRIALS = 3
 """So many trials in a row without time to be finished end the search."""
 TRIAL_SHARE = 0.35
 FIRST_TRIAL_SHARE = 0.5
+KEEP_SHARE = 0.93
 MAX_LINEAR_SHARE = 0.2
 """A trial takes at most this share of the time left; linear ones less: trees need it more."""
 MAX_TRIALS = 1000
@@ -91,7 +95,10 @@ def search(
 
 def count_processes() -> int:
     """Count the processes that run side by side where a plan does not say."""
-    return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+    # macOS does not know which cores a process may use.
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(cores, MAX_PROCESSES)
 
 
 class Study:
@@ -176,6 +183,7 @@ class Study:
 
     def _run_trials(self) -> None:
         """Keep the processes busy until nothing is left to do, or the time is over."""
+        self._crew.pool.fill()
         while time.monotonic() < self._end():
             while self._crew.has_free and self._may_start():
                 self._start()
@@ -193,12 +201,27 @@ class Study:
         if self._is_counted:
             return all(number > self._next - LAG for number in self._running)
         left_s = self._end() - time.monotonic()
-        return left_s > MIN_SLOT_SHARE * self._expected_s()
+        if len(self.evaluations) == 1:
+            return left_s > 0
+        return self._sampler.prefer(
+            lambda choice: left_s > MIN_SLOT_SHARE * self._expected_s(choice)
+        )
 
-    def _expected_s(self) -> float:
-        """Seconds that the next trial will take, judging by the shortest of the good ones."""
-        ranked = rank_evaluations(self._bench, self.evaluations)[:3]
-        return min((each.fold_time_s for each in ranked), default=0.0) * self._fold_count
+    def _expected_s(self, choice: Choice) -> float:
+        """Seconds that a trial will take, by the estimator's cost and what others really took."""
+        paces: dict[EstimatorName, list[float]] = {}
+        for each in self.evaluations[1:]:
+            if each.answers:
+                pace = each.fold_time_s / max(self._cost(each.choice), 1e-9)
+                paces.setdefault(each.choice.estimator, []).append(pace)
+        known = paces.get(choice.estimator) or [each for some in paces.values() for each in some]
+        pace = float(np.median(known)) if known else 1.0
+        return pace * self._cost(choice) * self._fold_count
+
+    def _cost(self, choice: Choice) -> float:
+        """What the estimator thinks that a fit takes."""
+        estimator = ESTIMATORS[choice.estimator]
+        return estimator.cost(self._bench.task, choice.hyperparameters)
 
     def _start(self) -> None:
         """Ask for the next choice and give its first fold to a process."""
@@ -236,8 +259,10 @@ class Study:
         share = TRIAL_SHARE if len(self.evaluations) > 2 else FIRST_TRIAL_SHARE
         if choice.estimator is EstimatorName.LINEAR:
             share = MAX_LINEAR_SHARE
-        left_s = max(self._end() - now, 0.0)
-        return now + min(left_s, max(share * left_s, self._expected_s()))
+        # What is fitted must also be kept before the end.
+        left_s = KEEP_SHARE * max(self._end() - now, 0.0)
+        wanted_s = PATIENT * self._expected_s(choice) if len(self.evaluations) > 2 else 0.0
+        return now + min(left_s, max(share * left_s, wanted_s))
 
     def _advance(self, reply: Reply) -> None:
         """Take a fold's answer; go on with the next fold, or end the trial."""

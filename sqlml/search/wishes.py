@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from sqlml.enums import EstimatorName
+from sqlml.enums import EstimatorName, ProblemType
 from sqlml.errors import OptionNotUsable
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.estimator import Choice, Task
@@ -17,10 +17,7 @@ from sqlml.search.plan import Asked, Given
 from sqlml.search.space import Choices, Dimension, Range
 
 TREES = Range(low=1, high=10_000, is_log=True, is_integer=True)
-UNSEARCHED: Mapping[EstimatorName, Mapping[str, Dimension]] = {
-    EstimatorName.LIGHTGBM: {"num_trees": TREES},
-}
-"""Hyperparameters that trials choose only where a user says between what."""
+BALANCE = Choices(("none", "balanced"))
 PLACES = {
     EstimatorName.LINEAR: (0.0, 4.0),
     EstimatorName.LIGHTGBM: (0.5, 1.0),
@@ -50,13 +47,16 @@ def make_spaces(
 ) -> dict[EstimatorName, Space]:
     """Narrow the estimators' spaces. A name that none of them has is refused."""
     whole = {
-        name: {**UNSEARCHED.get(name, {}), **ESTIMATORS[name].space(task)} for name in estimators
+        name: {**_unsearched(name, task), **ESTIMATORS[name].space(task)} for name in estimators
     }
     known = {each for dimensions in whole.values() for each in dimensions}
     for name in asked:
         if name not in known:
             raise _unknown(name, known)
-    return {name: _narrow(name, dimensions, asked) for name, dimensions in whole.items()}
+    return {
+        name: _narrow(ESTIMATORS[name].space(task), dimensions, asked)
+        for name, dimensions in whole.items()
+    }
 
 
 def make_portfolio(
@@ -94,17 +94,25 @@ def nearest(
     return round(near) if dimension.is_integer else near
 
 
+def _unsearched(estimator: EstimatorName, task: Task) -> Mapping[str, Dimension]:
+    """Get the hyperparameters that trials choose only where a user speaks of them."""
+    trees = {"num_trees": TREES} if estimator is EstimatorName.LIGHTGBM else {}
+    balance = {"class_weight": BALANCE} if task.problem_type is not ProblemType.REGRESSION else {}
+    return {**trees, **balance}
+
+
 def _narrow(
-    estimator: EstimatorName, dimensions: Mapping[str, Dimension], asked: Mapping[str, Asked]
+    searched: Mapping[str, Dimension],
+    dimensions: Mapping[str, Dimension],
+    asked: Mapping[str, Asked],
 ) -> Space:
     """Replace the dimensions that a user speaks of; what is one value only is fixed."""
-    unsearched = UNSEARCHED.get(estimator, {})
     left: dict[str, Dimension] = {}
     fixed: Hyperparameters = {}
     for name, dimension in dimensions.items():
         wish = asked.get(name)
         if wish is None:
-            if name not in unsearched:
+            if name in searched:
                 left[name] = dimension
         elif isinstance(wish, Given):
             left[name] = _within(name, dimension, wish)

@@ -25,8 +25,8 @@ from sqlml.extract.dataset import Column, Dataset
 from sqlml.extract.reader import read_dataset
 from sqlml.extract.source import Source, parse_columns
 from sqlml.predict.scorer import Scorer
+from sqlml.search.candidates import DATE_OPS
 from sqlml.search.encoder import encode_feature
-from sqlml.search.features import DATE_OPS
 from sqlml.search.fitted import CodeTerm, Feature, FeatureOp, FittedModel, LinearPart, NumericTerm
 from tests.extension.conftest import Connection, publish
 from tests.predict.models import make_model

@@ -1,10 +1,9 @@
-# ruff: noqa: RUF001, SIM905
+# ruff: noqa: RUF001
 """
 Models drawn at random of every construct of an artifact: features made of others, texts,
 steps, boosters that see some of the features, forests, parts of weight 0, mixed links.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
-from sqlml.predict.reference_features import cut_tokens, hash_pair, hash_token
+from sqlml.extract.dataset import Column
+from sqlml.predict.reference_features import hash_terms
 from sqlml.search.fitted import (
     LINKS,
     Blend,
@@ -38,6 +38,7 @@ from tests.predict import forests
 from tests.predict.models import get_output_count, make_classes
 from tests.predict.random_models import (
     COLUMNS,
+    NUMBERS,
     Size,
     draw_booster,
     draw_children,
@@ -51,14 +52,18 @@ COUNTS = (FeatureOp.CHARACTERS, FeatureOp.DIGITS)
 WORDS = (FeatureOp.WORDS, FeatureOp.CAPITALS)
 STEPS = {FeatureOp.MONTH: 13, FeatureOp.DAY: 32, FeatureOp.WEEKDAY: 7, FeatureOp.HOUR: 24}
 PIECES = (
-    *"the The THE a Köln KÖLN ko\u0308ln straße STRASSE Ärger it's don't state-of-the-art".split(),
-    *"x_y _ 42 3.14 １２ Ａ ａ 東京 タワー ひらがな 서울 Москва МОСКВА Ёлка ΣΊΣΥΦΟΣ σίσυφος".split(),
-    *"İstanbul ŁÓDŹ ÿ Ÿ ĸ ŉ ſ × ÷ ªº µ ¼ € 🐘 🐘🐘 、 。 ： ／ \u0301 \ufeff - — … ¡ ¿".split(),
+    *("the", "The", "THE", "a", "Köln", "KÖLN", "ko\u0308ln", "straße", "STRASSE", "Ärger", "it's"),
+    *("don't", "state-of-the-art", "x_y", "_", "42", "3.14", "１２", "Ａ", "ａ", "東京", "タワー"),
+    *("ひらがな", "서울", "Москва", "МОСКВА", "Ёлка", "ΣΊΣΥΦΟΣ", "σίσυφος", "İstanbul", "ŁÓDŹ"),
+    *("ÿ", "Ÿ", "ĸ", "ŉ", "ſ", "×", "÷", "ªº", "µ", "¼", "€", "🐘", "🐘🐘", "、", "。", "：", "／"),
+    *("\u0301", "\ufeff", "-", "—", "…", "¡", "¿"),
     *("\u200b", "\u3000", "\uffff", "\U0010ffff", "\n", "\t", "", " "),
 )
 """What texts are made of: words of many scripts, and what is no word."""
 SEPARATORS = (" ", " ", " ", "", "\n", ", ", "-", "\u00a0", "\u2003")
 MIXED_LINKS = (Link.IDENTITY, Link.EXP, Link.EXPM1, Link.SQUARE)
+VECTOR = Column("v", "real[]", ColumnKind.ARRAY)
+ARRAY_OPS = (FeatureOp.LENGTH, FeatureOp.MEAN, FeatureOp.MINIMUM, FeatureOp.MAXIMUM)
 Generator = np.random.Generator
 
 
@@ -68,12 +73,6 @@ def draw_text(rng: Generator) -> str:
     pool = rng.choice(PIECES, max(1, count // 3))
     pieces = rng.choice(pool, count)
     return "".join(f"{piece}{rng.choice(SEPARATORS)}" for piece in pieces)
-
-
-def hash_terms(text: str) -> list[int]:
-    """The hashes of the tokens of a text and of their pairs."""
-    tokens = [hash_token(token) for token in cut_tokens(text)]
-    return tokens + [hash_pair(left, right) for left, right in itertools.pairwise(tokens)]
 
 
 def make_vocabulary(
@@ -98,7 +97,7 @@ def draw_vocabularies(rng: Generator) -> tuple[Vocabulary, ...]:
     vocabularies = []
     for _ in range(rng.integers(4)):
         texts = [draw_text(rng) for _ in range(rng.choice([0, 3, 30]))]
-        terms = [term for text in (*texts, *PIECES) for term in hash_terms(text)]
+        terms = [term for text in (*texts, *PIECES) for term in hash_terms(text, True)]
         known = rng.choice(
             np.array(terms, dtype=np.uint64), int(rng.choice([0, 1, 20, len(terms)]))
         )
@@ -118,7 +117,8 @@ def draw_all_features(
     """
     Features of every operation in any order, but lookups after their codes.
 
-    `sources` are the parts that scores may be of. Without vocabularies words are not read.
+    `sources` are the parts that scores may be of. Without vocabularies neither words nor
+    arrays are read.
     """
     found: list[tuple[float, Feature]] = [
         (float(rng.random()), feature) for feature in draw_features(rng)
@@ -128,6 +128,13 @@ def draw_all_features(
             if rng.random() < 0.3:
                 feature = Feature(column=column, op=op, fill=_draw_fill(rng))
                 found.append((float(rng.random()), feature))
+    if vocabularies:
+        for op in rng.choice([*ARRAY_OPS, FeatureOp.ELEMENT], 3):
+            place = int(rng.integers(4)) if op == FeatureOp.ELEMENT else 0
+            feature = Feature(
+                column=VECTOR.name, op=FeatureOp(op), place=place, fill=_draw_fill(rng)
+            )
+            found.append((float(rng.random()), feature))
     for source, vocabulary in enumerate(vocabularies):
         for place in range(vocabulary.components.shape[1]):
             feature = Feature(
@@ -292,7 +299,7 @@ def draw_model(seed: int, problem_type: ProblemType, *, has_words: bool = True) 
         problem_type=problem_type,
         target=COLUMNS[0],
         classes=make_classes(problem_type),
-        columns=COLUMNS,
+        columns=(*COLUMNS, VECTOR) if vocabularies else COLUMNS,
         features=features,
         parts=parts,
         weights=tuple(map(float, weights)),
@@ -330,7 +337,9 @@ def _draw_part(rng: Generator, kind: str, around: Around) -> Part:
 def draw_table(seed: int, model: FittedModel, count: int) -> pa.Table:
     """Rows that aim at a model, with texts of many scripts."""
     rng = np.random.default_rng(seed)
-    table = draw_rows(seed, model, count)
+    table = draw_rows(seed, replace(model, columns=COLUMNS), count)
+    if VECTOR in model.columns:
+        table = table.append_column(VECTOR.name, pa.array(_draw_arrays(rng, count)))
     for place, column in enumerate(model.columns):
         if column.kind is ColumnKind.CATEGORY:
             texts = [
@@ -339,6 +348,13 @@ def draw_table(seed: int, model: FittedModel, count: int) -> pa.Table:
             ]
             table = table.set_column(place, column.name, pa.array(texts, pa.large_string()))
     return table
+
+
+def _draw_arrays(rng: Generator, count: int) -> list[list[float | None] | None]:
+    """Arrays of any length, one of them without numbers; elements may be missing."""
+    pool = np.array([*NUMBERS, None, None, math.nan, math.inf], dtype=object)
+    arrays = [list(rng.choice(pool, rng.integers(6))) for _ in range(count - 2)]
+    return [*arrays, None, [None, 1.0, -0.0, 0.0, math.nan]]
 
 
 def same_bits(found: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:

@@ -2,6 +2,7 @@
 Small artifacts of every sort, for the fuzzer to tamper with: `python -m … FOLDER`.
 """
 
+import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,9 @@ from pathlib import Path
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
 from sqlml.search.fitted import Blend, FittedModel
+from tests.compile.test_refusals import FULL
 from tests.extension.regress_models import MODELS
+from tests.predict.constructs import draw_model
 from tests.predict.models import draw_linear, fit_trees, get_output_count
 
 SIZE_MAX = 16_384
@@ -45,6 +48,20 @@ def make_models() -> Iterator[FittedModel]:
     yield fit_trees(ProblemType.REGRESSION, 4, rounds=2, num_leaves=6, zero_as_missing=True)
     yield fit_trees(ProblemType.REGRESSION, 5, rounds=2, num_leaves=6, use_missing=False)
     yield fit_trees(ProblemType.REGRESSION, 6, rounds=3, num_leaves=6, min_data_in_leaf=1000)
+    yield FULL
+    yield from draw_small_models(12)
+
+
+def draw_small_models(count: int) -> Iterator[FittedModel]:
+    """Models of every construct that are small enough to be tampered with often."""
+    for seed in itertools.count():
+        for problem_type in ProblemType:
+            model = draw_model(seed, problem_type)
+            if len(compile_model(model).data) <= SIZE_MAX // 2:
+                yield model
+                count -= 1
+                if count == 0:
+                    return
 
 
 def write_seeds(folder: Path) -> None:

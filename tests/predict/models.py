@@ -28,6 +28,7 @@ from sqlml.search.fitted import (
     LinearPart,
     Link,
     NumericTerm,
+    Part,
     TreePart,
 )
 
@@ -111,7 +112,7 @@ def make_classes(problem_type: ProblemType) -> tuple[str, ...]:
 def make_model(
     problem_type: ProblemType,
     features: tuple[Feature, ...],
-    part: LinearPart | TreePart,
+    part: Part,
     columns: tuple[Column, ...] = COLUMNS,
 ) -> FittedModel:
     """Put a model around its part."""

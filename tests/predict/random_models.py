@@ -272,7 +272,7 @@ def find_thresholds(model: FittedModel) -> dict[str, list[float]]:
             for place, threshold in find_splits(part.booster):
                 feature = model.features[places[place]]
                 scale = 1e6 if feature.op is FeatureOp.EPOCH else 1.0
-                if feature.column:
+                if feature.column in found:
                     found[feature.column].append(threshold * scale)
     return found
 

@@ -27,10 +27,14 @@ from sqlml.search.fitted import (
     Feature,
     FeatureOp,
     FittedModel,
+    ForestPart,
     LinearPart,
     Link,
+    NumericTerm,
+    Tree,
     TreePart,
 )
+from tests.predict.constructs import draw_model, draw_table
 from tests.predict.forests import Shape, draw_booster
 from tests.predict.models import (
     COLUMNS,
@@ -113,6 +117,7 @@ def test_contributions_of_linear_parts_are_their_terms(problem_type):
     by_feature = np.zeros((len(matrix), len(part.intercepts), len(model.features) + 1))
     by_feature[:, :, -1] = part.intercepts
     for term in part.terms:
+        assert isinstance(term, CodeTerm | NumericTerm)
         values = matrix[:, term.feature]
         if isinstance(term, CodeTerm):
             by_feature[:, :, term.feature] = term.weights[values.astype(int)]
@@ -237,3 +242,97 @@ def count_words(model: FittedModel) -> int:
     text = booster_of(model).model_to_string()
     (words,) = re.findall("cat_threshold=(.*)", text) or [""]
     return len(words.split())
+
+
+@given(seed=st.integers(0, 2**32 - 1), problem_type=st.sampled_from(ProblemType))
+@settings(max_examples=60, deadline=None)
+def test_contributions_of_every_construct_sum_to_the_raw_score(seed, problem_type):
+    model = draw_model(seed, problem_type)
+    if model.blend is Blend.RESPONSE:
+        model = replace(model, blend=Blend.RAW, links=())
+    # Leaves of 1e300 leave nothing of the others.
+    weights = tuple(
+        0.0 if isinstance(part, TreePart) else weight
+        for part, weight in zip(model.parts, model.weights, strict=True)
+    )
+    if not any(weights):
+        return
+    model = replace(model, weights=weights)
+    check_sum(model, draw_table(seed, model, 6))
+
+
+def make_scored(line: LinearPart, features: tuple[Feature, ...]) -> FittedModel:
+    """A tree of two splits on a number and on the score of a linear part without weight."""
+    tree = Tree(
+        feature=np.array([0, 1], dtype=np.int32),
+        threshold=np.array([0.25, 1.5]),
+        left=np.array([1, -1], dtype=np.int32),
+        right=np.array([-3, -2], dtype=np.int32),
+        missing_left=np.array([True, False]),
+        values=np.array([[1.0], [5.0], [-2.0]]),
+        counts=np.array([30, 20, 50], dtype=np.int32),
+    )
+    score = Feature(column="", op=FeatureOp.SCORE, source=0)
+    forest = ForestPart(
+        estimator=EstimatorName.LIGHTGBM,
+        trees=(tree,),
+        features=(len(features), 0),
+        is_average=False,
+    )
+    return FittedModel(
+        problem_type=ProblemType.REGRESSION,
+        target=COLUMNS[0],
+        classes=(),
+        columns=COLUMNS,
+        features=(*features, score),
+        parts=(line, forest),
+        weights=(0.0, 1.0),
+    )
+
+
+def make_number_term(feature: int, weight: float) -> NumericTerm:
+    return NumericTerm(
+        feature=feature,
+        low=-1e6,
+        high=1e6,
+        mean=0.0,
+        inverse_scale=1.0,
+        weights=np.array([weight]),
+        missing_weights=np.zeros(1),
+    )
+
+
+def share(amount: float, size: float) -> NDArray[np.float64]:
+    """
+    The contributions of `make_scored` with the line 2 amount - 3 größe, by hand: the score
+    first asks whether it is at most 0.25, then the amount whether it is at most 1.5.
+    """
+    left, low = 0.5, 0.6
+
+    def value(has_score: bool, has_amount: bool) -> float:
+        low_share = float(amount <= 1.5) if has_amount else low
+        left_share = float(2 * amount - 3 * size <= 0.25) if has_score else left
+        return left_share * (1.0 * low_share + 5.0 * (1 - low_share)) - 2.0 * (1 - left_share)
+
+    nothing, both = value(False, False), value(True, True)
+    of_score = (value(True, False) - nothing + both - value(False, True)) / 2
+    of_amount = (value(False, True) - nothing + both - value(True, False)) / 2
+    terms = np.array([2 * amount, -3 * size])
+    total = terms.sum()
+    shares = terms / total if abs(total) >= 1e-12 else np.full(2, 0.5)
+    return np.array([of_amount + of_score * shares[0], of_score * shares[1], 0, 0, 0, nothing])
+
+
+def test_what_a_score_adds_goes_to_the_columns_of_its_part():
+    features = (
+        Feature(column="amount", op=FeatureOp.VALUE),
+        Feature(column="größe", op=FeatureOp.VALUE),
+    )
+    terms = (make_number_term(0, 2.0), make_number_term(1, -3.0))
+    line = LinearPart(estimator=EstimatorName.LINEAR, intercepts=np.zeros(1), terms=terms)
+    values = [(1.0, 0.5), (2.0, 0.5), (2.0, 3.0), (0.1, -4.0), (3.0, 2.0), (0.0, 0.0), (1.5, 1.0)]
+    base = {"is_new": None, "city": None, "seen at": None}
+    table = make_table([{"amount": amount, "größe": size, **base} for amount, size in values])
+    actual = check_sum(make_scored(line, features), table)[:, 0, :]
+    expected = [share(amount, size) for amount, size in values]
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)

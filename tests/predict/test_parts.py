@@ -19,7 +19,7 @@ from sqlml.enums import EstimatorName, ProblemType
 from sqlml.predict.reference import ReferencePredictor
 from sqlml.predict.scorer import Scorer
 from sqlml.search.features import plain_features
-from sqlml.search.fitted import LINKS, Blend, FittedModel, LinearPart, Link, TreePart
+from sqlml.search.fitted import LINKS, Blend, FittedModel, Link, Part, TreePart
 from tests.predict.forests import Shape, draw_booster
 from tests.predict.models import (
     COLUMNS,
@@ -47,7 +47,7 @@ RESPONSES = [
 ROWS = st.lists(hostile_rows(), min_size=1, max_size=6)
 
 
-def draw_part(problem_type: ProblemType, seed: int, is_tame: bool = False) -> LinearPart | TreePart:
+def draw_part(problem_type: ProblemType, seed: int, is_tame: bool = False) -> Part:
     """Draw linear terms or trees."""
     if seed % 3 == 0:
         (part,) = draw_linear(problem_type, seed, features=FEATURES).parts
@@ -77,7 +77,9 @@ def fitted_models(draw: st.DrawFn, is_tame: bool = False) -> FittedModel:
     return replace(
         make_model(problem_type, FEATURES, draw_part(problem_type, seeds[0])),
         parts=tuple(draw_part(problem_type, seed, is_tame) for seed in seeds),
-        weights=tuple(draw(st.lists(numbers, min_size=len(seeds), max_size=len(seeds)))),
+        weights=tuple(
+            draw(st.lists(numbers, min_size=len(seeds), max_size=len(seeds)).filter(any))
+        ),
         blend=blend,
         link=draw(st.sampled_from(links)),
         scale=draw(st.just(1.0) | numbers),

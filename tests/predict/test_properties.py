@@ -110,6 +110,7 @@ def score_with_scikit_learn(model: FittedModel, table: pa.Table) -> tuple[np.nda
     encoded = encode(model.features, table)
     blocks, weights = [], []
     for term in part.terms:
+        assert isinstance(term, CodeTerm | NumericTerm)
         values = encoded[:, term.feature]
         if isinstance(term, CodeTerm):
             blocks.append(np.eye(len(term.weights))[values.astype(int)])

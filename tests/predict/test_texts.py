@@ -1,9 +1,8 @@
 """
-Tokens of the scoring core, against the rules of docs/artifact.md written in Python.
+Tokens of the scoring core are those of the reference predictor.
 """
 
 import math
-import re
 from itertools import pairwise
 
 import numpy as np
@@ -13,14 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlml import _scoring
+from sqlml.predict.reference_features import count_in_text, hash_terms
+from sqlml.search.fitted import FeatureOp
 
-MASK = 2**64 - 1
-NO_WORD = re.compile(
-    "[^A-Za-z0-9_\u0080-\U0010ffff]"
-    "|(?![\u00aa\u00b5\u00ba])[\u0080-\u00bf]|[\u00d7\u00f7\u2000-\u206f\u2e00-\u2e7f]"
-    "|[\u3000-\u303f\uff00-\uff0f\uff1a-\uff20]"
-)
-SINGLE = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff])")
 TEXTS = [
     "The quick brown fox",
     "",
@@ -38,54 +32,15 @@ TEXTS = [
 ]
 
 
-def fold(character: str) -> str:
-    code = ord(character)
-    is_32 = (
-        "A" <= character <= "Z"
-        or (0xC0 <= code <= 0xDE and code != 0xD7)
-        or (0x391 <= code <= 0x3A9 and code != 0x3A2)
-        or 0x410 <= code <= 0x42F
-    )
-    even = (0x100 <= code <= 0x137 and code != 0x130) or 0x14A <= code <= 0x177
-    odd = 0x139 <= code <= 0x148 or 0x179 <= code <= 0x17E
-    if is_32:
-        return chr(code + 32)
-    if 0x400 <= code <= 0x40F:
-        return chr(code + 80)
-    return chr(code + 1) if (odd if code % 2 else even) else character
-
-
-def mix(x: int) -> int:
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & MASK
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & MASK
-    return x ^ (x >> 31)
-
-
-def hash_token(token: str) -> int:
-    value = 0xCBF29CE484222325
-    for byte in "".join(map(fold, token)).encode():
-        value = (value ^ byte) * 0x100000001B3 & MASK
-    return mix(value)
-
-
-def split(text: str) -> list[str]:
-    runs = NO_WORD.sub(" ", text).split(" ")
-    return [token for run in runs for token in SINGLE.split(run) if token]
-
-
 def find_terms(text: str | None, bigrams: bool) -> list[int]:
-    tokens = [hash_token(token) for token in split(text or "")]
-    if not bigrams or not tokens:
-        return tokens
-    pairs = [(b, mix((a * 0x9E3779B97F4A7C15 + b) & MASK)) for a, b in pairwise(tokens)]
-    return [tokens[0], *(term for pair in pairs for term in pair)]
+    return hash_terms(text or "", bigrams)
 
 
 def count(text: str | None) -> list[float]:
     if text is None:
         return [math.nan] * 4
-    digits = sum(character in "0123456789" for character in text)
-    return [len(text), len(split(text)), digits, sum(fold(c) != c for c in text)]
+    ops = (FeatureOp.CHARACTERS, FeatureOp.WORDS, FeatureOp.DIGITS, FeatureOp.CAPITALS)
+    return [count_in_text(op, text) for op in ops]
 
 
 def lay_out(texts: list[str | None]) -> tuple[object, object, object]:

@@ -6,22 +6,42 @@ obvious way, and what trees are made of.
 import lightgbm as lgb
 import numpy as np
 
-from sqlml.search.fitted import LinearPart, NumericTerm, Part, TreePart
+from sqlml.search.encoder import Encoded
+from sqlml.search.fitted import (
+    CodeTerm,
+    LinearPart,
+    NumericTerm,
+    Part,
+    StepTerm,
+    TextTerm,
+    TreePart,
+)
 
 
-def replay_linear(part: LinearPart, matrix: np.ndarray) -> np.ndarray:
+def replay_linear(part: LinearPart, rows: Encoded) -> np.ndarray:
     """Compute the raw scores of encoded rows, term by term."""
-    scores = np.tile(part.intercepts, (len(matrix), 1))
+    scores = np.tile(part.intercepts, (len(rows), 1))
     for term in part.terms:
-        for row, value in enumerate(matrix[:, term.feature]):
-            if not isinstance(term, NumericTerm):
-                scores[row] += term.weights[int(value)]
-            elif np.isnan(value):
-                scores[row] += term.missing_weights
+        for row in range(len(rows)):
+            if isinstance(term, TextTerm):
+                text = rows.texts[term.vocabulary][row]
+                for place, value in zip(text.indices, text.data, strict=True):
+                    scores[row] += value * term.weights[place]
             else:
-                clipped = min(max(value, term.low), term.high)
-                scores[row] += term.weights * ((clipped - term.mean) * term.inverse_scale)
+                scores[row] += replay_term(term, rows.matrix[row, term.feature])
     return scores
+
+
+def replay_term(term: NumericTerm | CodeTerm | StepTerm, value: float) -> np.ndarray:
+    """Compute what a term adds for one value."""
+    if isinstance(term, CodeTerm):
+        return np.asarray(term.weights[int(value)])
+    if np.isnan(value):
+        return term.missing_weights
+    if isinstance(term, StepTerm):
+        return np.asarray(term.weights[min(int(value), len(term.weights) - 1)])
+    clipped = min(max(value, term.low), term.high)
+    return term.weights * ((clipped - term.mean) * term.inverse_scale)
 
 
 def linear_of(part: Part) -> LinearPart:

@@ -11,6 +11,7 @@ import pytest
 
 from sqlml.enums import EstimatorName, TrialState
 from sqlml.search import study
+from sqlml.search.leaderboard import TrialResult
 from sqlml.search.plan import Plan
 from sqlml.search.pool import Pool, explain_exit, memory_share
 from sqlml.search.study import search
@@ -92,6 +93,7 @@ def test_dropped_tasks_have_no_answer(echo):
     ask(echo, 1, sleep=LATER)
     echo.drop_tasks()
     assert not echo.is_busy
+    echo.fill()
     ask(echo, 2, word="again")
     assert answer(echo).task == 2
 
@@ -152,7 +154,7 @@ def test_trial_that_goes_wrong_fails_alone(monkeypatch, fault, error):
         processes=1,
     )
     with closing(Pool(command=(sys.executable, "-m", "tests.search.faulty", fault))) as pool:
-        found: list = []
+        found: list[TrialResult | None] = []
 
         def stop_early(progress):
             found.append(progress.result)

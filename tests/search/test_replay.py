@@ -128,7 +128,9 @@ def test_features_of_arrays():
     )
     target = Target(problem_type=ProblemType.REGRESSION, classes=(), values=rng.normal(size=60))
     found = learn_features(table, columns, target, rng)
-    reference = ReferencePredictor(compile_model(model_of(found, columns)).data)
+    data = compile_model(model_of(found, columns)).data
     expected = encoded_scores(found, table)
+    np.testing.assert_array_equal(Scorer(data, "m").raw_scores(table), expected)
+    reference = ReferencePredictor(data)
     for row, scores in zip(table.to_pylist(), expected, strict=True):
         assert reference.raw_scores(row) == scores.tolist()

@@ -3,7 +3,7 @@
  *	  The scoring core without PostgreSQL and Python: every evaluator and
  *	  instruction set gives the scores of the plain walk, bit for bit, on models
  *	  and rows drawn at random, hostile sizes open soon or are refused, and
- *	  dictionaries find each text and no other.
+ *	  dictionaries and vocabularies find each text and no other.
  *
  * tests/predict compares the same evaluators with LightGBM itself.
  */
@@ -15,6 +15,7 @@
 
 #include "dictionary.h"
 #include "evaluator.h"
+#include "text.h"
 
 #define MODEL_COUNT 150
 #define ROW_COUNT 100
@@ -144,6 +145,30 @@ put_model(Writer *writer)
 	end_section(writer, start);
 }
 
+static Writer
+begin_artifact(void)
+{
+	Writer		writer = {0};
+
+	put(&writer, "SQLMLART", 8);
+	put_u32(&writer, SQLML_FORMAT_VERSION);
+	put_u32(&writer, 0);
+	put_u64(&writer, 0);
+	put_u64(&writer, 0);
+	put_model(&writer);
+	return writer;
+}
+
+static void
+seal(Writer *writer)
+{
+	uint64_t	size = writer->size;
+	uint32_t	crc = crc32_of(writer->bytes + 32, writer->size - 32);
+
+	memcpy(writer->bytes + 12, &crc, sizeof(crc));
+	memcpy(writer->bytes + 16, &size, sizeof(size));
+}
+
 static void
 make_level(char *text, size_t size, uint32_t level)
 {
@@ -249,17 +274,9 @@ put_tree(Writer *writer, const Shape *shape)
 static Writer
 write_artifact(const Shape *shape)
 {
-	Writer		writer = {0};
-	uint64_t	size;
-	uint32_t	crc;
+	Writer		writer = begin_artifact();
 	size_t		start;
 
-	put(&writer, "SQLMLART", 8);
-	put_u32(&writer, SQLML_FORMAT_VERSION);
-	put_u32(&writer, 0);
-	put_u64(&writer, 0);
-	put_u64(&writer, 0);
-	put_model(&writer);
 	put_columns_and_features(&writer);
 	start = begin_section(&writer, 4);
 	put_u32(&writer, 0);
@@ -267,10 +284,7 @@ write_artifact(const Shape *shape)
 	for (uint32_t i = 0; i < shape->tree_count; i++)
 		put_tree(&writer, shape);
 	end_section(&writer, start);
-	size = writer.size;
-	crc = crc32_of(writer.bytes + 32, writer.size - 32);
-	memcpy(writer.bytes + 12, &crc, sizeof(crc));
-	memcpy(writer.bytes + 16, &size, sizeof(size));
+	seal(&writer);
 	return writer;
 }
 
@@ -550,11 +564,180 @@ test_dictionary(void)
 	release_blocks(&model, NULL);
 }
 
+/*
+ * Vocabularies: a text term whose weights are the terms' places
+ */
+
+#define WORD_COUNT 5000
+#define SEED_COUNT 8			/* that the core tries */
+#define CROWD 200				/* more than it probes */
+
+static int
+compare_hashes(const void *left, const void *right)
+{
+	uint64_t	a = *(const uint64_t *) left;
+	uint64_t	b = *(const uint64_t *) right;
+
+	return (a > b) - (a < b);
+}
+
+static Writer
+write_vocabulary(const uint64_t *hashes, uint32_t count)
+{
+	Writer		writer = begin_artifact();
+	size_t		start = begin_section(&writer, 2);
+
+	put_u32(&writer, 1);
+	put_u32(&writer, SQLML_CATEGORY);
+	put_text(&writer, "c");
+	put_text(&writer, "text");
+	end_section(&writer, start);
+	start = begin_section(&writer, 6);
+	put_u32(&writer, 1);
+	put_u32(&writer, 0);
+	put_u32(&writer, 0);
+	put_u32(&writer, 1);
+	put_double(&writer, 1);
+	put_u32(&writer, count);
+	put(&writer, hashes, count * sizeof(uint64_t));
+	for (uint32_t i = 0; i < count; i++)
+		put_double(&writer, 1);
+	put_u32(&writer, 0);
+	end_section(&writer, start);
+	start = begin_section(&writer, 3);
+	put_u32(&writer, 0);
+	end_section(&writer, start);
+	start = begin_section(&writer, 5);
+	put_u32(&writer, 1);
+	put_double(&writer, 0);
+	put_u32(&writer, TERM_TEXT);
+	put_u32(&writer, 0);
+	put_u32(&writer, count);
+	for (uint32_t i = 0; i < count; i++)
+	{
+		float		weight = (float) (i + 1);
+
+		put(&writer, &weight, sizeof(weight));
+	}
+	end_section(&writer, start);
+	seal(&writer);
+	return writer;
+}
+
+static uint64_t
+hash_word(const char *word)
+{
+	TextReader	reader = start_text((SqlmlText) {word, (uint32_t) strlen(word)});
+	uint64_t	hash = 0;
+
+	read_token(&reader, &hash);
+	return hash;
+}
+
+/* Every other word is known; each of those adds its own weight, again in each row */
+static void
+test_vocabulary(void)
+{
+	static uint64_t hashes[WORD_COUNT];
+	Memory		memory = {0, 0};
+	Writer		artifact;
+	SqlmlModel *model;
+	void	   *place;
+	SqlmlWorkspace *workspace;
+
+	for (uint32_t i = 0; i < WORD_COUNT; i++)
+	{
+		char		word[32];
+
+		snprintf(word, sizeof(word), "w%u", 2 * i);
+		hashes[i] = hash_word(word);
+	}
+	qsort(hashes, WORD_COUNT, sizeof(uint64_t), compare_hashes);
+	artifact = write_vocabulary(hashes, WORD_COUNT);
+	model = open_model(&artifact, &memory, EVALUATOR_ANY, INSTRUCTIONS_ANY);
+	place = malloc(sqlml_workspace_size(model));
+	workspace = sqlml_make_workspace(model, place);
+	for (uint32_t i = 0; i < 2 * WORD_COUNT; i++)
+	{
+		char		word[32];
+		SqlmlValue	value = {.is_missing = false};
+		uint64_t	hash;
+		const uint64_t *known;
+		double		expected;
+		double		score;
+
+		snprintf(word, sizeof(word), "w%u", i);
+		hash = hash_word(word);
+		known = bsearch(&hash, hashes, WORD_COUNT, sizeof(uint64_t), compare_hashes);
+		expected = known == NULL ? 0 : (double) (known - hashes + 1);
+		value.as.text = (SqlmlText) {word, (uint32_t) strlen(word)};
+		sqlml_score(model, &value, workspace, &score);
+		if (score != expected || (known != NULL) != (i % 2 == 0))
+		{
+			fprintf(stderr, "test: \"%s\" is term %g, not %g\n", word, score, expected);
+			exit(1);
+		}
+	}
+	free(place);
+	sqlml_close(model);
+	free(artifact.bytes);
+}
+
+static uint64_t
+invert(uint64_t odd)
+{
+	uint64_t	inverse = odd;
+
+	for (int i = 0; i < 6; i++)
+		inverse *= 2 - odd * inverse;
+	return inverse;
+}
+
+/*
+ * Terms that all want the first slot: another seed helps, and where no seed
+ * does, the artifact is refused
+ */
+static void
+test_crowded_vocabulary(uint32_t seed_count, SqlmlStatus expected)
+{
+	static uint64_t hashes[SEED_COUNT * CROWD];
+	Memory		memory = {0, 0};
+	SqlmlAllocator allocator = {allocate, release, &memory};
+	uint32_t	count = 0;
+	SqlmlError	error;
+	SqlmlModel *model;
+	Writer		artifact;
+
+	for (uint32_t seed = 0; seed < seed_count; seed++)
+		for (uint64_t mixed = 1; mixed <= CROWD; mixed++)
+		{
+			uint64_t	hash = mixed * invert(UINT64_C(0xD6E8FEB86659FD93));
+
+			hash = (hash ^ hash >> 32) * invert(UINT64_C(0x9E3779B97F4A7C15));
+			hashes[count++] = hash ^ seed * UINT64_C(0xA0761D6478BD642F);
+		}
+	qsort(hashes, count, sizeof(uint64_t), compare_hashes);
+	artifact = write_vocabulary(hashes, count);
+	model = sqlml_open(artifact.bytes, artifact.size, &allocator, &error);
+	if (error.status != expected)
+	{
+		fprintf(stderr, "test: crowded terms give status %d: %s\n", error.status, error.message);
+		exit(1);
+	}
+	if (model != NULL)
+		sqlml_close(model);
+	free(artifact.bytes);
+}
+
 int
 main(void)
 {
 	test_evaluators();
 	test_hostile_sizes();
 	test_dictionary();
+	test_vocabulary();
+	test_crowded_vocabulary(1, SQLML_OK);
+	test_crowded_vocabulary(SEED_COUNT - 1, SQLML_OK);
+	test_crowded_vocabulary(SEED_COUNT, SQLML_DAMAGED);
 	return 0;
 }

@@ -41,8 +41,14 @@ static const int64_t MICROS[] = {
 
 static const char *const TEXTS[] = {
 	"", " ", "a", "ab", "ab ", " ab", "a b", "Paris", "K\xc3\xb6ln", "\xe6\x9d\xb1\xe4\xba\xac",
-	"b b", "oui", "a text that is longer than sixteen bytes", "2000-01-01T05:00:00"
+	"b b", "oui", "a text that is longer than sixteen bytes", "2000-01-01T05:00:00",
+	"the THE cat sat, the Cat sat", "\xc3\xbc" "ber \xc3\x9c" "BER 1 2 33",
+	"\xe6\x9d\xb1\xe4\xba\xac\xe3\x82\xbf\xe3\x83\xaf\xe3\x83\xbc\xe3\x81\xaf 333",
+	/* no UTF-8: a server without an encoding may bring it */
+	"\xff", "a\xc3", "\xf0\x9f\x98", "\xe6\x9d" "a", "\x80\xbf b"
 };
+
+#define ARRAY_MAX 6
 
 static void *
 allocate(void *argument, size_t size)
@@ -97,6 +103,25 @@ draw_text(Random *random, const SqlmlModel *model)
 	return drawn;
 }
 
+static double
+draw_number(Random *random)
+{
+	return draw_one_in(random, 4) ? (double) (int64_t) draw(random) / 1e17
+		: NUMBERS[draw_below(random, sizeof(NUMBERS) / sizeof(NUMBERS[0]))];
+}
+
+static SqlmlArray
+draw_array(Random *random)
+{
+	double		elements[ARRAY_MAX];
+	SqlmlArray	array = {NULL, (uint32_t) draw_below(random, ARRAY_MAX + 1)};
+
+	for (uint32_t i = 0; i < array.count; i++)
+		elements[i] = draw_number(random);
+	array.elements = copy_of(elements, array.count * sizeof(double));
+	return array;
+}
+
 static void
 draw_value(Random *random, const SqlmlModel *model, const SqlmlColumn *column, SqlmlValue *value)
 {
@@ -107,10 +132,7 @@ draw_value(Random *random, const SqlmlModel *model, const SqlmlColumn *column, S
 	switch (column->kind)
 	{
 		case SQLML_NUMERIC:
-			value->as.number = draw_one_in(random, 4)
-				? (double) (int64_t) draw(random) / 1e17
-				: NUMBERS[draw_below(random, sizeof(NUMBERS) / sizeof(NUMBERS[0]))];
-			value->as.number = sqlml_json_number(column, value->as.number);
+			value->as.number = sqlml_json_number(column, draw_number(random));
 			break;
 		case SQLML_BOOLEAN:
 			value->as.number = (double) draw_below(random, 2);
@@ -123,6 +145,9 @@ draw_value(Random *random, const SqlmlModel *model, const SqlmlColumn *column, S
 			value->as.micros = draw_one_in(random, 4)
 				? (int64_t) draw(random)
 				: MICROS[draw_below(random, sizeof(MICROS) / sizeof(MICROS[0]))];
+			break;
+		case SQLML_ARRAY:
+			value->as.array = draw_array(random);
 			break;
 	}
 }
@@ -197,6 +222,8 @@ score_row(Random *random, const Pair *pair)
 	for (uint32_t i = 0; i < model->column_count; i++)
 		if (model->columns[i].kind == SQLML_CATEGORY)
 			free((void *) (uintptr_t) values[i].as.text.data);
+		else if (model->columns[i].kind == SQLML_ARRAY)
+			free((void *) (uintptr_t) values[i].as.array.elements);
 	free(values);
 	free(scores);
 	free(again);

@@ -37,8 +37,8 @@ MAX_LEAVES = 512
 Forest: TypeAlias = ExtraTreesClassifier | ExtraTreesRegressor
 
 SETTINGS: tuple[Hyperparameters, ...] = (
-    {"max_leaf_nodes": 256, "min_samples_leaf": 3, "max_features": 0.5},
     {"max_leaf_nodes": 512, "min_samples_leaf": 1, "max_features": 0.8},
+    {"max_leaf_nodes": 256, "min_samples_leaf": 3, "max_features": 0.5},
     {"max_leaf_nodes": 64, "min_samples_leaf": 5, "max_features": 0.3},
 )
 
@@ -112,7 +112,6 @@ class ExtraTreesFitter:
             parts=(part,),
             features=inputs.features,
             link=goal.link,
-            rounds=len(part.trees),
             is_cut=is_cut,
         )
 

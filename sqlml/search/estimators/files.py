@@ -166,7 +166,7 @@ def _read_part(described: dict[str, Any], number: int, arrays: Arrays, folder: P
 def _read_term(described: dict[str, Any], prefix: str, arrays: Arrays) -> LinearTerm:
     """Read one linear term."""
     kind = TERMS[described.pop("kind")]
-    stored = {
+    stored: dict[str, Any] = {
         each.name: arrays[prefix + each.name]
         for each in fields(kind)
         if prefix + each.name in arrays

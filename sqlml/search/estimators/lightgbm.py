@@ -57,7 +57,6 @@ CHANGES: tuple[Hyperparameters, ...] = (
     {"boosting": EXTRA, "num_leaves": 16, "min_data_in_leaf": 10, "feature_fraction": 0.6},
     {
         "boosting": Boosting.DART.value,
-        "encoding": STACKED,
         "num_leaves": 12,
         "learning_rate": 1.5,
         "lambda_l2": 5.0,
@@ -91,13 +90,19 @@ class LightGBM:
         }
 
     def portfolio(self, task: Task, rate: float) -> tuple[Hyperparameters, ...]:
-        """Make the settings to try first; a setting that this task has not is left out."""
+        """
+        Make the settings to try first; a setting that this task has not is left out.
+
+        Scores of a linear model help trees where it reads what they cannot: texts, or
+        categories of many levels. Elsewhere they are for the sampler to try.
+        """
         space = self.space(task)
         base = {**BASE, **goal_defaults(task)}
         made: list[Hyperparameters] = []
         for change in CHANGES:
             setting = {**base, **change}
-            if _is_known(setting, space) and setting not in made:
+            is_helped = task.has_texts or task.has_encodings or setting["encoding"] != STACKED
+            if is_helped and _is_known(setting, space) and setting not in made:
                 made.append(setting)
         return tuple(_fitted_to(setting, task, rate) for setting in made)
 

@@ -41,9 +41,10 @@ HELPER: Hyperparameters = {"l2": 3.0, "segments": 4, "l1_ratio": 0.0}
 SETTINGS: tuple[Hyperparameters, ...] = (
     {"l2": 3.0, "segments": 4, "l1_ratio": 0.0},
     {"l2": 1.0, "segments": 1, "l1_ratio": 0.0},
-    {"l2": 30.0, "segments": 8, "l1_ratio": 0.0},
-    {"l2": 3.0, "segments": 4, "l1_ratio": 0.0, "log_target": True},
-    {"l2": 3.0, "segments": 4, "l1_ratio": 0.0, "objective": "poisson"},
+    {"l2": 10.0, "segments": 16, "l1_ratio": 0.0},
+    {"l2": 10.0, "segments": 16, "l1_ratio": 0.0, "log_target": True},
+    {"l2": 10.0, "segments": 16, "l1_ratio": 0.0, "objective": "poisson"},
+    {"l2": 1.0, "segments": 4, "l1_ratio": 0.5},
 )
 
 
@@ -56,7 +57,7 @@ class Linear:
         """Get the hyperparameters that trials choose."""
         return {
             "l2": Range(low=1e-2, high=1e3, is_log=True),
-            "segments": Range(low=1, high=16, is_integer=True),
+            "segments": Range(low=1, high=32, is_log=True, is_integer=True),
             "l1_ratio": Choices((0.0, 0.5)),
             **goal_space(task),
         }

@@ -65,8 +65,9 @@ def part_scores(part: Part, rows: Encoded) -> F64:
 def _linear_scores(part: LinearPart, rows: Encoded) -> F64:
     """Add up the terms in their order."""
     scores = np.tile(part.intercepts, (len(rows), 1))
-    for term in part.terms:
-        scores += _term_scores(term, rows)
+    with np.errstate(over="ignore"):
+        for term in part.terms:
+            scores += _term_scores(term, rows)
     return scores
 
 

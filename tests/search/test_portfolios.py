@@ -1,0 +1,105 @@
+"""
+Spaces and portfolios: what they offer for every kind of task can be fitted.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sqlml.search.estimators import ESTIMATORS
+from sqlml.search.estimators.goal import goal_space
+from sqlml.search.metrics import METRICS
+from sqlml.search.space import Choices, Dimension, Range
+from tests.search.samples import order, sample_of
+from tests.search.tables import dataset_of, read_table
+
+
+def contains(dimension: Dimension, value) -> bool:
+    """Tell whether a value is in a dimension."""
+    if isinstance(dimension, Choices):
+        return value in dimension.values
+    assert isinstance(value, int) or not dimension.is_integer
+    return dimension.low <= value <= dimension.high
+
+
+def corners(space):
+    """Make the settings of all lowest and of all highest values."""
+    for side in (0, -1):
+        yield {
+            name: (int if each.is_integer else float)((each.low, each.high)[side])
+            if isinstance(each, Range)
+            else each.values[side]
+            for name, each in space.items()
+        }
+
+
+@pytest.fixture(
+    scope="module",
+    params=["titanic", "wine_quality", "seoul_bike", "tate_text", "twenty rows", "few counts"],
+)
+def sample(request):
+    """Tables of every problem type, and small ones."""
+    rng = np.random.default_rng(0)
+    if request.param == "twenty rows":
+        return sample_of(dataset_of("y", y=["a", "b"] * 10, x=rng.normal(size=20)))
+    if request.param == "few counts":
+        return sample_of(dataset_of("y", y=rng.poisson(0.5, 60) + 0.5, x=rng.normal(size=60)))
+    return sample_of(read_table(request.param))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
+def test_portfolio_is_in_the_space(sample, name, rate):
+    estimator = ESTIMATORS[name]
+    space, portfolio = estimator.space(sample.task), estimator.portfolio(sample.task, rate)
+    assert portfolio
+    for setting in portfolio:
+        assert setting.keys() == space.keys()
+        assert all(contains(space[key], value) for key, value in setting.items())
+        assert estimator.cost(sample.task, setting) >= 0
+    different = [set(setting.items()) for setting in portfolio]
+    assert all(each not in different[:index] for index, each in enumerate(different))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_portfolio_and_corners_of_the_space_can_be_fitted(sample, name):
+    estimator = ESTIMATORS[name]
+    rows = np.arange(min(len(sample.target), 300))
+    small = replace(
+        sample,
+        matrix=np.asfortranarray(sample.matrix[rows]),
+        texts=tuple(text[rows] for text in sample.texts),
+        target=sample.target[rows],
+        task=replace(sample.task, row_count=rows.size),
+    )
+    fitter = estimator.fitter(small)
+    settings = (*estimator.portfolio(small.task, 0.1), *corners(estimator.space(small.task)))
+    for setting in settings:
+        fit = fitter.fit(setting, order(train=rows[::2], rounds=3))
+        raw = fit.raw(small.rows)
+        assert raw.shape == (rows.size, small.task.output_count)
+        assert np.isfinite(raw).all()
+
+
+@pytest.mark.parametrize(
+    ("metric", "names"),
+    [
+        ("rmse", {"objective", "log_target"}),
+        ("mae", {"objective", "log_target"}),
+        ("rmsle", {"log_target"}),
+        ("pinball", {"log_target"}),
+        ("poisson_deviance", set()),
+        ("tweedie_deviance", set()),
+    ],
+)
+def test_goals_follow_the_metric(metric, names):
+    sample = sample_of(read_table("seoul_bike"), metric)
+    assert goal_space(sample.task).keys() == names
+
+
+def test_goals_of_numbers_below_zero_have_no_logarithm():
+    rng = np.random.default_rng(0)
+    sample = sample_of(dataset_of("y", y=rng.exponential(size=100) - 0.1, x=rng.normal(size=100)))
+    assert goal_space(sample.task) == {}
+    assert goal_space(replace(sample.task, metric=METRICS["mae"])).keys() == {"objective"}
