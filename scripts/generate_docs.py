@@ -87,6 +87,13 @@ def make_options_page(dsn: str) -> str:
         f"| `{option.name}` | {option.type} | {_describe_range(option)} "
         f"| {_code(option.default_value)} | {option.description} |"
         for option in sorted(options)
+        if option.estimators is None
+    ]
+    hyperparameters = [
+        f"| `{option.name}` | {', '.join(option.estimators)} | {option.type} "
+        f"| {_describe_range(option)} | {option.description} |"
+        for option in sorted(options)
+        if option.estimators is not None
     ]
     return "\n".join(
         [
@@ -95,12 +102,23 @@ def make_options_page(dsn: str) -> str:
             "",
             "Written in `WITH (name = value, …)` of CREATE MODEL, or in the JSON of"
             " `sqlml.create_model(options => …)`.",
-            "A duration is text such as `'30 s'`, or a number of seconds; `words` is one word or"
-            " a list of words.",
+            "A duration is text such as `'30 s'` or `'10 us'`, or a number of seconds; `words` is"
+            " one word or a list of words; a column stands under its exact name.",
             "",
             "| Option | Type | Values | Default | Meaning |",
             "|---|---|---|---|---|",
             *rows,
+            "",
+            "## Hyperparameters",
+            "",
+            "What the search chooses for each trial. One that is given has that value in every"
+            " trial of its estimators; `RANGE(low, high)` or `CHOICE(a, b, …)`, in JSON"
+            ' `{"range": [low, high]}` or `{"choice": [a, b, …]}`, says what the search may choose'
+            " from.",
+            "",
+            "| Hyperparameter | Estimators | Type | Values | Meaning |",
+            "|---|---|---|---|---|",
+            *hyperparameters,
             "",
         ]
     )
@@ -127,11 +145,13 @@ def _first_line(error: type[errors.SqlmlError]) -> str:
 
 
 def _describe_range(option: Any) -> str:
-    if option.choices:
-        return ", ".join(f"`{choice}`" for choice in option.choices)
+    words = ", ".join(f"`{choice}`" for choice in option.choices or ())
+    if option.type == "column":
+        return f"of kind {words.replace('`', '')}"
     if option.minimum is not None:
-        return f"{option.minimum:.15g} to {option.maximum:.15g}"
-    return ""
+        bounds = f"{option.minimum:.15g} to {option.maximum:.15g}"
+        return f"{bounds}, or {words}" if words else bounds
+    return words
 
 
 def _code(text: str | None) -> str:

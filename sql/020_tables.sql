@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS sqlml.job (
 COMMENT ON TABLE sqlml.job IS 'requests to train a model, and how they ended';
 COMMENT ON COLUMN sqlml.job.columns IS
     'the relation''s columns in order: name, declared type, type below a domain, kind (numeric, '
-    'boolean, category, datetime), and the reason why a column is skipped';
+    'boolean, category, datetime), the reason why a column is skipped, and the option that gives '
+    'it a role (group_by, order_by, weight)';
 CREATE INDEX IF NOT EXISTS job_unfinished ON sqlml.job (job_id)
     WHERE status IN ('waiting', 'running');
 CREATE INDEX IF NOT EXISTS job_model_id ON sqlml.job (model_id);
@@ -68,6 +69,13 @@ CREATE TABLE IF NOT EXISTS sqlml.trial (
     PRIMARY KEY (job_id, number)
 );
 COMMENT ON TABLE sqlml.trial IS 'what the search tried';
+-- Columns that older catalogues lack.
+ALTER TABLE sqlml.trial ADD COLUMN IF NOT EXISTS predict_us double precision;
+ALTER TABLE sqlml.trial ADD COLUMN IF NOT EXISTS weight double precision;
+COMMENT ON COLUMN sqlml.trial.predict_us IS
+    'microseconds in which one core predicts a row with this trial alone, estimated';
+COMMENT ON COLUMN sqlml.trial.weight IS
+    'its share of the model of its job; NULL where the model does not have it';
 
 CREATE TABLE IF NOT EXISTS sqlml.version (
     version_id      integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -101,13 +109,47 @@ COMMENT ON COLUMN sqlml.version.golden IS
 ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS sql text;
 ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS sql_problem text;
 ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS inputs jsonb;
+ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS score_low double precision;
+ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS score_high double precision;
+ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS predict_us double precision;
+ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS ensemble jsonb;
+ALTER TABLE sqlml.version ADD COLUMN IF NOT EXISTS is_interim boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN sqlml.version.sql IS
     'the model as common table expressions after one called input: docs/model-sql.md';
 COMMENT ON COLUMN sqlml.version.sql_problem IS 'why there is no SQL';
 COMMENT ON COLUMN sqlml.version.inputs IS
     'the columns of input: name, type at training, kind (numeric, boolean, category, datetime)';
+COMMENT ON COLUMN sqlml.version.score_low IS 'with score_high the 95 % interval of the score';
+COMMENT ON COLUMN sqlml.version.predict_us IS
+    'microseconds in which one core predicts a row, estimated';
+COMMENT ON COLUMN sqlml.version.ensemble IS
+    'what the model is made of, heaviest first: trial, estimator, weight, fit_count';
+COMMENT ON COLUMN sqlml.version.is_interim IS
+    'whether it answers only until the training that made it has ended';
 -- Compressing an artifact saves little and costs its first reader time.
 ALTER TABLE sqlml.version ALTER COLUMN artifact SET STORAGE EXTERNAL;
+
+CREATE TABLE IF NOT EXISTS sqlml.feature (
+    version_id     integer NOT NULL REFERENCES sqlml.version ON DELETE CASCADE,
+    number         integer NOT NULL,
+    column_name    name NOT NULL,
+    type           text NOT NULL,
+    kind           text NOT NULL,
+    role           text NOT NULL,
+    features       text[] NOT NULL,
+    reason         text NOT NULL,
+    distinct_count bigint NOT NULL,
+    null_count     bigint NOT NULL,
+    importance     double precision,
+    PRIMARY KEY (version_id, number)
+);
+COMMENT ON TABLE sqlml.feature IS 'what the columns became in a version, and why';
+COMMENT ON COLUMN sqlml.feature.role IS
+    'number, flag, category, text, datetime, array, suspected leak; or why it is not used: '
+    'identifier, constant, duplicate, empty';
+COMMENT ON COLUMN sqlml.feature.features IS 'what the model sees of the column, in words';
+COMMENT ON COLUMN sqlml.feature.importance IS
+    'its share of what all columns tell the model; they add up to 1';
 
 DO $$
 BEGIN

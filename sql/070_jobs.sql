@@ -51,7 +51,6 @@ BEGIN
                SET status = 'running', attempts = attempts + 1, started_at = clock_timestamp()
              WHERE job_id = candidate
             RETURNING * INTO fetched;
-            DELETE FROM sqlml.trial WHERE trial.job_id = candidate;
             RETURN NEXT fetched;
             RETURN;
         END IF;

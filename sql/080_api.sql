@@ -101,17 +101,64 @@ BEGIN
 END;
 $$;
 
--- The columns of the source with the target left out of the features: unsupported types and
--- excluded columns carry the reason why the model does not see them.
-CREATE OR REPLACE FUNCTION sqlml.check_columns(
-    columns jsonb, target text, exclude text[])
+-- What an older catalogue has under another signature.
+DROP FUNCTION IF EXISTS sqlml.check_columns(jsonb, text, text[]);
+
+-- The option that gives each column a role, {column: option}, or an error where one names none
+-- that it could use.
+CREATE OR REPLACE FUNCTION sqlml.check_roles(columns jsonb, target text, options jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    asked record;
+    rival text;
+    roles jsonb := '{}';
+BEGIN
+    FOR asked IN
+        SELECT option.name AS option, option.choices AS kinds, options->>option.name AS name, item
+          FROM sqlml.option
+          LEFT JOIN jsonb_array_elements(columns) AS item
+            ON item->>'name' = options->>option.name
+         WHERE option.type = 'column' AND options ? option.name
+         ORDER BY option.name
+    LOOP
+        rival := roles->>asked.name;
+        IF asked.item IS NULL THEN
+            PERFORM sqlml.raise('42703',
+                format('column "%s" in option "%s" does not exist', asked.name, asked.option), NULL,
+                sqlml.did_you_mean(asked.name, ARRAY(
+                    SELECT item->>'name' FROM jsonb_array_elements(columns) AS item)));
+        ELSIF asked.name = target THEN
+            PERFORM sqlml.raise('22023',
+                format('option "%s" names the target "%s"', asked.option, target));
+        ELSIF NOT coalesce(asked.item->>'kind' = ANY (asked.kinds), false) THEN
+            PERFORM sqlml.raise('42804', format('column "%s" in option "%s" has type %s',
+                    asked.name, asked.option, asked.item->>'declared'),
+                format('It must be %s.', array_to_string(asked.kinds, ' or ')),
+                'Name another column, or cast it in a query.');
+        ELSIF rival IS NOT NULL THEN
+            PERFORM sqlml.raise('22023', format('options "%s" and "%s" name the same column "%s"',
+                rival, asked.option, asked.name), NULL, 'A column has one role.');
+        END IF;
+        roles := roles || jsonb_build_object(asked.name, asked.option);
+    END LOOP;
+    RETURN roles;
+END;
+$$;
+
+-- The columns of the source: those with a role carry it; unsupported types and excluded columns
+-- carry the reason why the model does not see them.
+CREATE OR REPLACE FUNCTION sqlml.check_columns(columns jsonb, target text, options jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     names text[] := ARRAY(SELECT item->>'name' FROM jsonb_array_elements(columns) AS item);
+    exclude text[] := ARRAY(SELECT jsonb_array_elements_text(options->'exclude'));
     target_column jsonb;
     unknown text;
+    roles jsonb;
     checked jsonb;
 BEGIN
     SELECT item INTO target_column FROM jsonb_array_elements(columns) AS item
@@ -132,14 +179,17 @@ BEGIN
     IF target = ANY (exclude) THEN
         PERFORM sqlml.raise('22023', format('option "exclude" names the target "%s"', target));
     END IF;
+    roles := sqlml.check_roles(columns, target, options);
     SELECT jsonb_agg(CASE
+               WHEN roles ? (item->>'name')
+                   THEN item || jsonb_build_object('role', roles->(item->>'name'))
                WHEN item->>'name' = ANY (exclude) THEN item || '{"reason": "excluded by option"}'
                WHEN item->>'kind' IS NULL THEN item || '{"reason": "type not supported"}'
                ELSE item END ORDER BY place)
       INTO checked
       FROM jsonb_array_elements(columns) WITH ORDINALITY AS listed (item, place);
     IF NOT EXISTS (SELECT FROM jsonb_array_elements(checked) AS item
-                    WHERE NOT item ? 'reason' AND item->>'name' <> target) THEN
+                    WHERE NOT item ?| '{reason,role}' AND item->>'name' <> target) THEN
         PERFORM sqlml.raise('ML004', format('no column is left to predict "%s" from', target),
             'A model needs a column of a number, boolean, text or date type beside its target.');
     END IF;
@@ -213,8 +263,7 @@ BEGIN
     END IF;
     options := sqlml.check_options(options);
     query := sqlml.source_query(query, relation);
-    columns := sqlml.check_columns(sqlml.describe_query(query), target,
-        ARRAY(SELECT jsonb_array_elements_text(options->'exclude')));
+    columns := sqlml.check_columns(sqlml.describe_query(query), target, options);
     SELECT item->>'declared' INTO target_type FROM jsonb_array_elements(columns) AS item
      WHERE item->>'name' = target;
     IF to_regprocedure('sqlml.predict(text, anyelement, anycompatible)') IS NULL THEN

@@ -18,7 +18,9 @@ SELECT model.schema_name AS schema, model.model_name AS model, model.owner,
        version.holdout_rows, version.skipped_rows, version.classes, version.columns,
        octet_length(version.artifact) AS size_bytes, model.created_at,
        version.created_at AS trained_at,
-       CASE job.status WHEN 'failed' THEN job.error_message END AS error
+       CASE job.status WHEN 'failed' THEN job.error_message END AS error,
+       version.score_low, version.score_high, version.predict_us, version.ensemble,
+       version.is_interim
   FROM sqlml.model
   LEFT JOIN sqlml.version ON version.version_id = model.current_version_id
   LEFT JOIN LATERAL (
@@ -28,28 +30,46 @@ SELECT model.schema_name AS schema, model.model_name AS model, model.owner,
 COMMENT ON VIEW sqlml.models IS 'models that you may use, with their current version and its score';
 
 CREATE OR REPLACE VIEW sqlml.trials WITH (security_invoker = true) AS
-SELECT job.schema_name AS schema, job.model_name AS model, job.job_id, version.number AS version,
+SELECT job.schema_name AS schema, job.model_name AS model, job.job_id, made.version,
        trial.number AS trial, trial.estimator,
        -- A pruned trial's score is of its first fold; among the others it would mislead.
        CASE trial.state WHEN 'complete' THEN trial.score END AS score,
        CASE trial.state WHEN 'complete' THEN trial.score_sd END AS score_sd, trial.fit_time_s,
-       trial.state, trial.hyperparameters, trial.error
+       trial.state, trial.hyperparameters, trial.error, trial.predict_us, trial.weight
   FROM sqlml.trial
   JOIN sqlml.job ON job.job_id = trial.job_id AND job.model_id IS NOT NULL
-  LEFT JOIN sqlml.version ON version.job_id = job.job_id;
+  LEFT JOIN LATERAL (
+       SELECT max(version.number) AS version FROM sqlml.version
+        WHERE version.job_id = job.job_id) AS made ON true;
 COMMENT ON VIEW sqlml.trials IS 'what the searches tried: the leaderboard, to be ordered by score';
 
-GRANT SELECT ON sqlml.jobs, sqlml.models, sqlml.trials TO PUBLIC;
+CREATE OR REPLACE VIEW sqlml.features WITH (security_invoker = true) AS
+SELECT model.schema_name AS schema, model.model_name AS model, version.number AS version,
+       feature.column_name AS "column", feature.type, feature.kind, feature.role,
+       feature.features, feature.importance, feature.distinct_count, feature.null_count,
+       feature.reason
+  FROM sqlml.feature
+  JOIN sqlml.version ON version.version_id = feature.version_id
+  JOIN sqlml.model ON model.model_id = version.model_id;
+COMMENT ON VIEW sqlml.features IS
+    'what the columns became in your models, how much each tells them, and why';
+
+GRANT SELECT ON sqlml.jobs, sqlml.models, sqlml.trials, sqlml.features TO PUBLIC;
+
+-- Older catalogues have these with other columns.
+DROP FUNCTION IF EXISTS sqlml.show_models();
+DROP FUNCTION IF EXISTS sqlml.describe_model(text);
 
 -- SHOW MODELS
-CREATE OR REPLACE FUNCTION sqlml.show_models()
+CREATE FUNCTION sqlml.show_models()
 RETURNS TABLE (schema name, model name, target name, problem_type text, status text,
                version integer, metric text, score double precision,
-               baseline_score double precision, estimator text)
+               score_low double precision, score_high double precision,
+               baseline_score double precision, predict_us double precision, estimator text)
 LANGUAGE sql STABLE
 AS $$
-    SELECT schema, model, target, problem_type, status, version, metric, score, baseline_score,
-           estimator
+    SELECT schema, model, target, problem_type, status, version, metric, score, score_low,
+           score_high, baseline_score, predict_us, estimator
       FROM sqlml.models ORDER BY schema, model;
 $$;
 
@@ -69,17 +89,21 @@ AS $$
 $$;
 
 -- DESCRIBE MODEL name
-CREATE OR REPLACE FUNCTION sqlml.describe_model(model text)
-RETURNS TABLE ("column" text, type text, kind text, role text, reason text)
+CREATE FUNCTION sqlml.describe_model(model text)
+RETURNS TABLE ("column" text, type text, kind text, role text, features text[],
+               importance double precision, distinct_count bigint, null_count bigint,
+               reason text)
 LANGUAGE sql STABLE
 AS $$
     SELECT item->>'name', item->>'declared', item->>'kind',
            CASE WHEN item->>'name' = job.target THEN 'target'
-                WHEN item->>'name' = ANY (version.columns) THEN 'feature'
-                ELSE 'unused' END,
-           coalesce(item->>'reason',
+                ELSE coalesce(item->>'role', feature.role,
+                    CASE WHEN item->>'name' = ANY (version.columns) THEN 'feature'
+                         ELSE 'unused' END) END,
+           feature.features, feature.importance, feature.distinct_count, feature.null_count,
+           coalesce(item->>'reason', feature.reason,
                CASE WHEN version.version_id IS NOT NULL AND item->>'name' <> job.target
-                     AND NOT item->>'name' = ANY (version.columns)
+                     AND NOT item ? 'role' AND NOT item->>'name' = ANY (version.columns)
                     THEN 'tells nothing about the target' END)
       FROM sqlml.get_model(model) AS found
       LEFT JOIN sqlml.version ON version.version_id = found.current_version_id
@@ -87,5 +111,7 @@ AS $$
            version.job_id,
            (SELECT max(job_id) FROM sqlml.job AS last WHERE last.model_id = found.model_id))
      CROSS JOIN jsonb_array_elements(job.columns) WITH ORDINALITY AS listed (item, place)
+      LEFT JOIN sqlml.feature ON feature.version_id = version.version_id
+            AND feature.column_name = item->>'name'
      ORDER BY place;
 $$;

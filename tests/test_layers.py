@@ -26,7 +26,9 @@ SHARED = {"config", "errors", "enums", "db", "log", "wire", "server", "samples"}
 # The compiled core: texts become tokens in it, and rows become predictions.
 CORE = "_scoring"
 CORE_USERS = {"search", "predict"}
-COMPOSERS = {"cli.py", "job/runner.py"}
+COMPOSERS = {"cli.py"} | {
+    f"job/{name}.py" for name in ("importance", "notices", "options", "publication", "runner")
+}
 # Of the shared modules these know what a stack is made of.
 PURE = {"wire", "config", "errors", "enums", "log"}
 LIBRARIES = {

@@ -45,9 +45,14 @@ SELECT %(job_id)s, 1 + coalesce(max(number), 0), %(message)s
 
 -- name: write_trial
 INSERT INTO sqlml.trial (job_id, number, estimator, hyperparameters, score, score_sd, fit_time_s,
-                         state, error)
+                         predict_us, state, error)
 VALUES (%(job_id)s, %(number)s, %(estimator)s, %(hyperparameters)s, %(score)s, %(score_sd)s,
-        %(fit_time_s)s, %(state)s, %(error)s);
+        %(fit_time_s)s, %(predict_us)s, %(state)s, %(error)s);
+
+-- The trials of an earlier attempt at a job.
+-- name: read_trials
+SELECT number, estimator, hyperparameters, score, score_sd, fit_time_s, predict_us, state, error
+  FROM sqlml.trial WHERE job_id = %(job_id)s ORDER BY number;
 
 -- What only a database without both extensions has.
 -- name: is_sql_only

@@ -16,6 +16,7 @@ from adbc_driver_manager._reader import AdbcRecordBatchReader
 from sqlml.enums import ColumnKind
 from sqlml.errors import SqlmlError, TargetAllNull, TrainingFailed
 from sqlml.extract.dataset import Column, Dataset
+from sqlml.extract.roles import check_order
 from sqlml.extract.sample import sample_batches
 from sqlml.extract.source import Source
 
@@ -35,7 +36,8 @@ def read_dataset(dsn: str, source: Source) -> Dataset:
     """
     Read all rows of a source, or a sample of them, through `COPY … (FORMAT binary)`.
 
-    Raises `TargetAllNull` when no row has a target, and what PostgreSQL reports, under
+    Raises `TargetAllNull` when no row has a target, `OptionNotUsable` when one has no place in
+    the order, and what PostgreSQL reports, under
     its own SQLSTATE, when the training function fails.
     """
     try:
@@ -80,11 +82,14 @@ def _read(connection: adbc.Connection, source: Source) -> Dataset:
             f'target "{source.target.name}" is NULL in all {seen} rows',
             hint="Choose another target, or a query whose rows have one.",
         )
+    if source.roles.order_by is not None:
+        check_order(table, source.roles.order_by)
     return Dataset(
         table=table,
         columns=source.columns,
         target=source.target,
         skipped=source.skipped,
+        roles=source.roles,
         null_target_count=seen - usable,
         sampled_from=usable if usable > table.num_rows else None,
     )
@@ -92,9 +97,8 @@ def _read(connection: adbc.Connection, source: Source) -> Dataset:
 
 def make_arrow_schema(source: Source) -> pa.Schema:
     """The Arrow schema of a dataset, in no particular order of the relation."""
-    return pa.schema(
-        [(column.name, ARROW_TYPES[column.kind]) for column in (*source.columns, source.target)]
-    )
+    columns = (*source.columns, source.target, *source.roles.columns)
+    return pa.schema([(column.name, ARROW_TYPES[column.kind]) for column in columns])
 
 
 def _read_batches(cursor: adbc.Cursor, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -97,6 +97,8 @@ class JobLog:
 
     connection: psycopg.Connection
     job: Job
+    first_trial: int = 0
+    """The number of this attempt's first trial; earlier attempts have those below."""
     trial_count: int = 0
     best_score: float | None = None
 

@@ -1,140 +1,211 @@
 """
-All that the trials of a search share: rows, folds, features, metric, fitters.
+All that the trials of a search share: rows, folds, features, metric.
 """
 
+import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.compute as pc
 
-from sqlml.enums import EstimatorName
-from sqlml.errors import NoUsableColumn
-from sqlml.extract.dataset import Dataset, SkippedColumn
+from sqlml.enums import ProblemType
+from sqlml.errors import NoUsableColumn, OptionNotUsable
+from sqlml.extract.dataset import Dataset
 from sqlml.search.arrays import F64, I64
 from sqlml.search.content import content_hashes
-from sqlml.search.encoder import Encoded
-from sqlml.search.estimators import ESTIMATORS
-from sqlml.search.estimators.estimator import Fit, Fitter, Sample, make_task
+from sqlml.search.estimators.estimator import Sample, Task, make_task
 from sqlml.search.features import learn_features
+from sqlml.search.fitted import Link
 from sqlml.search.metrics import Metric, find_metric
 from sqlml.search.plan import Plan
 from sqlml.search.scores import predicted
-from sqlml.search.split import Fold, make_folds, split_holdout
-from sqlml.search.target import Target, read_target
+from sqlml.search.split import Fold, Ties, make_folds, split_holdout
+from sqlml.search.target import Target, check_weights, read_target
 
 CELLS_PER_SECOND = 800_000
 """Values (rows by columns) that one second of a budget pays for: encoding them, putting
 them into bins and fitting a few trees, each up to three times."""
 MAX_CHARGED_CLASSES = 8
+FEATURES_SHARE = 0.15
+"""Of the time of a search, learning features may take so much."""
 
 
-@dataclass(slots=True)
-class Rows:
-    """A sample with its fitters, made when they are first asked for."""
-
-    sample: Sample
-    skipped: tuple[SkippedColumn, ...]
-    encode_time_s: float
-    _fitters: dict[EstimatorName, Fitter] = field(default_factory=dict)
-
-    def fitter(self, estimator: EstimatorName) -> Fitter:
-        """Get the fitter of an estimator."""
-        if estimator not in self._fitters:
-            self._fitters[estimator] = ESTIMATORS[estimator].fitter(self.sample)
-        return self._fitters[estimator]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bench:
     """The set-up of one search."""
 
     dataset: Dataset
     plan: Plan
-    target: Target
     metric: Metric
-    used: I64
-    """Rows that there is time for; all of them, as a rule."""
-    held: I64
-    """Rows of the holdout, none of which is in `searched`."""
-    searched: Rows
+    classes: tuple[str, ...]
+    rows: I64
+    """Row numbers of the dataset that the sample has: those to search on, then those held out."""
+    held_count: int
+    """Rows at the end of the sample that no trial learns from."""
+    sample: Sample
     folds: tuple[Fold, ...]
+    scored: I64
+    """Rows of the sample that some fold validates, ascending."""
+    encode_time_s: float
 
-    def score(self, fit: Fit, rows: Encoded, truth: F64) -> float:
-        """Score a fit on encoded rows."""
-        return self.metric.score(
-            truth, predicted(self.target.problem_type, fit.raw(rows), fit.link)
-        )
+    @property
+    def task(self) -> Task:
+        """What is learnt."""
+        return self.sample.task
+
+    @property
+    def searched_count(self) -> int:
+        """Rows to search on: the first ones of the sample."""
+        return self.rows.size - self.held_count
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether later rows are predicted by models of earlier ones."""
+        return self.dataset.roles.order_by is not None
+
+    @property
+    def held(self) -> I64:
+        """Rows of the sample that are held out."""
+        return np.arange(self.searched_count, self.rows.size)
+
+    def predicted(self, raw: F64, link: Link) -> F64:
+        """Turn raw scores into what metrics score."""
+        return predicted(self.task.problem_type, raw, link)
+
+    def score(self, shown: F64, rows: I64) -> float:
+        """Score what is predicted of some rows of the sample."""
+        weight = None if self.sample.weight is None else self.sample.weight[rows]
+        return self.metric.score(self.sample.target[rows], shown, weight)
 
 
 def make_bench(dataset: Dataset, plan: Plan) -> Bench:
-    """Decide the problem, split the rows and encode those to search on."""
+    """Decide the problem, split the rows and encode them."""
     target = read_target(dataset, plan.problem_type)
-    metric = find_metric(plan.metric, target.problem_type)
+    metric = find_metric(plan.metric, target.problem_type, plan.metric_parameter)
     rng = np.random.default_rng(plan.seed)
     used = _affordable_rows(dataset, plan, target, rng)
-    content = content_hashes(dataset.table, [column.name for column in dataset.columns])
-    kept, held = split_holdout(_take_target(target, used), content[used])
-    searched = make_rows(dataset, plan, target, metric, used[kept])
+    ties = _read_ties(dataset, used)
+    kept, held = _part(dataset, plan, target.take(used), used, ties)
+    rows = np.concatenate([used[kept], used[held]])
+    folds = _make_folds(target.take(used[kept]), plan, rng, ties.take(kept))
+    if plan.metric is None and _validates_one_class(target.take(used[kept]), folds):
+        metric = find_metric("log_loss", target.problem_type)
+    sample, encode_time_s = _make_sample(dataset, plan, target, metric, rows, kept.size)
     return Bench(
         dataset=dataset,
         plan=plan,
-        target=target,
         metric=metric,
-        used=used,
-        held=used[held],
-        searched=searched,
-        folds=make_folds(_take_target(target, used[kept]), plan.folds, rng),
+        classes=target.classes,
+        rows=rows,
+        held_count=held.size,
+        sample=sample,
+        folds=folds,
+        scored=np.unique(np.concatenate([fold.valid for fold in folds])),
+        encode_time_s=encode_time_s,
     )
 
 
-def make_rows(dataset: Dataset, plan: Plan, target: Target, metric: Metric, rows: I64) -> Rows:
-    """Learn the features of some rows and encode them."""
+def _make_sample(
+    dataset: Dataset, plan: Plan, target: Target, metric: Metric, rows: I64, searched_count: int
+) -> tuple[Sample, float]:
+    """Learn features from the rows to search on, and encode all; also the seconds that took."""
     started = time.monotonic()
-    whole = rows.size == dataset.row_count
-    table = dataset.table if whole else dataset.table.take(rows)
+    table = dataset.table.take(rows)
+    searched = rows[:searched_count]
+    seconds = math.inf
+    if plan.trials is None:
+        seconds = FEATURES_SHARE * max(plan.deadline - started, 0.0)
     rng = np.random.default_rng(plan.seed)
-    found = learn_features(table, dataset.columns, _take_target(target, rows), rng)
+    found = learn_features(
+        table.slice(0, searched_count), dataset.columns, target.take(searched), rng, seconds
+    )
     if not found.features:
+        reasons = "; ".join(f'"{each.name}": {each.reason}' for each in found.skipped[:10])
         raise NoUsableColumn(
             "no column is left to learn from",
-            detail="; ".join(f'"{each.name}": {each.reason}' for each in found.skipped[:10])
-            or None,
+            detail=reasons or None,
             hint="A column needs at least two different values, and text some that occur twice.",
         )
     encoded = found.encode(table)
-    taken = _take_target(target, rows)
+    taken = target.take(rows)
     sample = Sample(
         task=make_task(taken, found, metric),
         features=found,
         matrix=encoded.matrix,
         texts=encoded.texts,
         target=taken.values,
+        weight=_read_weight(dataset, rows),
         seed=plan.seed,
         threads=plan.threads,
     )
-    return Rows(sample, found.skipped, time.monotonic() - started)
+    return sample, time.monotonic() - started
+
+
+def _part(dataset: Dataset, plan: Plan, target: Target, used: I64, ties: Ties) -> tuple[I64, I64]:
+    """Part the used rows into those to search on and those to hold out."""
+    group = dataset.roles.group_by
+    # Rows of a group share their fate, so that the group is all the content that counts.
+    names = [group.name] if group else [column.name for column in dataset.columns]
+    content = content_hashes(dataset.table.take(used), names)
+    return split_holdout(target, content, ties, plan.holdout)
+
+
+def _make_folds(
+    target: Target, plan: Plan, rng: np.random.Generator, ties: Ties
+) -> tuple[Fold, ...]:
+    """Make the folds; rows that cannot be parted are refused."""
+    try:
+        return make_folds(target, plan.folds, rng, ties)
+    except ValueError as reason:
+        raise OptionNotUsable(
+            str(reason),
+            detail="A model is judged by rows that it has not learnt from.",
+            hint="Leave group_by and order_by out, or name columns with more values.",
+        ) from reason
+
+
+def _validates_one_class(target: Target, folds: tuple[Fold, ...]) -> bool:
+    """Tell whether a rare class is never validated, so that there is nothing to rank."""
+    if target.problem_type is not ProblemType.BINARY:
+        return False
+    return all(np.unique(target.values[fold.valid]).size < 2 for fold in folds)
+
+
+def _read_ties(dataset: Dataset, rows: I64) -> Ties:
+    """Read what binds rows together."""
+    roles = dataset.roles
+    groups = order = None
+    if roles.group_by is not None:
+        values = dataset.table.column(roles.group_by.name).take(rows)
+        encoded = values.combine_chunks().dictionary_encode()
+        groups = pc.fill_null(encoded.indices, -1).to_numpy().astype(np.int64)
+    if roles.order_by is not None:
+        order = dataset.table.column(roles.order_by.name).to_numpy()[rows].astype(np.float64)
+    return Ties(groups=groups, order=order)
+
+
+def _read_weight(dataset: Dataset, rows: I64) -> F64 | None:
+    """Read the rows' weights, with a mean of 1."""
+    column = dataset.roles.weight
+    if column is None:
+        return None
+    return check_weights(dataset.table.column(column.name).to_numpy()[rows], column.name)
 
 
 def _affordable_rows(dataset: Dataset, plan: Plan, target: Target, rng: np.random.Generator) -> I64:
     """Choose the rows there is time for: all, or a power of two of them at random."""
+    everything = np.arange(dataset.row_count)
     seconds = max(plan.deadline - time.monotonic(), 0.0)
     charged = min(target.output_count, MAX_CHARGED_CLASSES)
     limit = CELLS_PER_SECOND * seconds / max(len(dataset.columns), 1) / charged
-    everything = np.arange(dataset.row_count)
     if dataset.row_count <= max(limit, 1000):
         return everything
     # A power of two, so that two runs with nearly the same time take the same rows.
     count = max(2 ** int(np.log2(max(limit, 1))), 1000)
     keep = np.zeros(dataset.row_count, dtype=bool)
     keep[rng.choice(dataset.row_count, count, replace=False)] = True
-    if target.classes:
+    if target.problem_type is not ProblemType.REGRESSION:
         # Every class stays.
         keep[np.unique(target.values, return_index=True)[1]] = True
     return everything[keep]
-
-
-def _take_target(target: Target, rows: I64) -> Target:
-    """Take some rows of a target."""
-    return Target(
-        problem_type=target.problem_type, classes=target.classes, values=target.values[rows]
-    )

@@ -10,6 +10,7 @@ import pyarrow as pa
 from sqlml.enums import Direction, EstimatorName, ProblemType, TrialState
 from sqlml.extract.dataset import SkippedColumn
 from sqlml.search.arrays import F64
+from sqlml.search.decisions import Decision
 from sqlml.search.fitted import FittedModel
 
 Hyperparameters = dict[str, str | int | float | bool]
@@ -35,7 +36,20 @@ class TrialResult:
     score_sd: float | None = None
     """Standard deviation over the folds; None when there is one fold only."""
     fit_time_s: float = 0.0
+    predict_cost_ns: float | None = None
+    """Estimated cost of a row's prediction by one of its fits, on one core."""
     error: str | None = None
+    """Why it failed or was ended early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A trial in the final model."""
+
+    number: int
+    weight: float
+    fit_count: int
+    """Fits that answer together: those of the folds, or one on all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +73,37 @@ class Leaderboard:
     trials: tuple[TrialResult, ...]
     """In the order in which they ran; number 0 is the baseline."""
     winner: TrialResult
+    """The trial with the largest weight."""
+    members: tuple[Member, ...]
+    """The trials that the model blends, largest weight first."""
     model: FittedModel
+    predict_cost_ns: float
+    """Estimated cost of a row's prediction on one core."""
     score: float
     """On rows that the winner did not see; `split` says which."""
+    interval: tuple[float, float]
+    """95 % interval of the score."""
     baseline_score: float
     """The baseline's on the same rows."""
     split: str
     train_row_count: int
     """Rows that the returned model was fitted on."""
     holdout_row_count: int
-    skipped: tuple[SkippedColumn, ...]
-    """Columns of the dataset that gave no feature, and why."""
+    decisions: tuple[Decision, ...]
+    """What became of each column, and why."""
     checked_rows: pa.Table
     """At most 1000 rows, of the holdout when there is one."""
     checked_scores: F64
     """The estimator's own raw scores on `checked_rows`, shape (rows, outputs)."""
+
+    @property
+    def skipped(self) -> tuple[SkippedColumn, ...]:
+        """The columns that gave no feature, and why."""
+        return tuple(
+            SkippedColumn(each.column, each.type_name, each.reason)
+            for each in self.decisions
+            if not each.features
+        )
 
     @property
     def ranking(self) -> tuple[TrialResult, ...]:

@@ -1,92 +1,265 @@
 """
-What to try next: a portfolio in a fixed order, then Optuna's TPE.
+What to try next: a portfolio in a fixed order, then a sampler of Optuna's.
 
 Owns the Optuna study, which lives in memory for one search.
 """
 
-from collections.abc import Iterator
+import importlib.util
+import itertools
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
 import optuna
 
 from sqlml.enums import EstimatorName, TrialState
-from sqlml.search.estimators import ESTIMATORS
+from sqlml.errors import OptionNotUsable
 from sqlml.search.estimators.estimator import Choice, Task
-from sqlml.search.leaderboard import Hyperparameters, TrialResult
-from sqlml.search.plan import Plan
+from sqlml.search.leaderboard import Hyperparameters, TrialResult, rank
+from sqlml.search.plan import Plan, SamplerName
 from sqlml.search.space import Choices, Dimension
+from sqlml.search.wishes import Space, make_portfolio, nearest
 
 STATES = {
     TrialState.COMPLETE: optuna.trial.TrialState.COMPLETE,
     TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
     TrialState.FAIL: optuna.trial.TrialState.FAIL,
 }
+PACKAGES = {SamplerName.CMAES: "cmaes", SamplerName.GP: "torch"}
+FLAT = frozenset({SamplerName.CMAES, SamplerName.GP})
+"""Samplers that need every trial to have the same parameters: those of all estimators."""
+ESTIMATOR = "estimator"
+RERUN_TRIALS = 3
+"""So many of the best trials of an interrupted search run again first."""
+GRID_STEPS = 4
+MAX_SHUFFLED = 100_000
 
 
 class Sampler:
     """Chooses estimator and hyperparameters of each trial."""
 
-    def __init__(self, plan: Plan, estimators: tuple[EstimatorName, ...], task: Task, rate: float):
+    def __init__(self, plan: Plan, spaces: Mapping[EstimatorName, Space], task: Task, rate: float):
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._estimators = estimators
-        self._fixed = plan.hyperparameters
-        self._task = task
-        self._study = optuna.create_study(
-            direction=task.metric.direction.value,
-            sampler=optuna.samplers.TPESampler(seed=plan.seed),
-        )
-        for choice in _portfolio(task, rate):
-            if choice.estimator in estimators:
-                self._study.enqueue_trial(_named(choice))
+        self._spaces = spaces
+        self._is_flat = plan.sampler in FLAT
+        self._trials: dict[int, optuna.Trial] = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study = optuna.create_study(
+                direction=task.metric.direction.value, sampler=make_sampler(plan)
+            )
+        self._waiting = deque(_first_choices(plan, spaces, task, rate))
+        self._best: Choice | None = None
+        self.portfolio_size = len(self._waiting)
+        self._grid: Iterator[Choice] | None = None
+        if plan.sampler is SamplerName.GRID:
+            self._grid = make_grid(spaces, plan.seed)
+        for result in plan.finished:
+            self._remember(result)
 
-    def ask(self) -> tuple[optuna.Trial, Choice]:
-        """Choose what to try; the trial is to be told."""
+    def ask(self, number: int) -> Choice | None:
+        """Choose what trial `number` tries, which is to be told; None: a grid is done."""
+        choice = self._waiting.popleft() if self._waiting else None
+        if choice is None and self._grid is not None:
+            choice = next(self._grid, None)
+            if choice is None:
+                return None
+        if choice is not None:
+            self._study.enqueue_trial(self._named(choice))
         trial = self._study.ask()
-        names = tuple(estimator.value for estimator in self._estimators)
-        estimator = EstimatorName(trial.suggest_categorical("estimator", names))
-        hyperparameters = self._draw(trial, estimator)
-        if estimator is EstimatorName.LIGHTGBM:
-            hyperparameters |= self._fixed
-        return trial, Choice(estimator=estimator, hyperparameters=hyperparameters)
+        self._trials[number] = trial
+        return self._suggest(trial)
 
-    def _draw(self, trial: optuna.Trial, estimator: EstimatorName) -> Hyperparameters:
-        """Draw an estimator's hyperparameters from its space."""
-        space = ESTIMATORS[estimator].space(self._task)
-        return {
-            name: _suggest(trial, f"{estimator}_{name}", dimension)
-            for name, dimension in space.items()
-        }
+    def reorder(self, places: Mapping[int, float]) -> None:
+        """Sort the waiting choices by what is known of some, best (smallest) first."""
+        waiting = list(self._waiting)
+        known = sorted(places, key=lambda index: places[index])
+        others = [index for index in range(len(waiting)) if index not in places]
+        self._waiting = deque(waiting[index] for index in [*known, *others])
 
-    def tell(self, trial: optuna.Trial, result: TrialResult) -> None:
-        """Learn how a trial ended."""
-        if result.state is TrialState.PRUNED and result.score is not None:
-            trial.report(result.score, step=0)
+    def prefer(self, fits: Callable[[Choice], bool]) -> bool:
+        """
+        Let the first waiting choice that fits come next; tell whether there is one.
+
+        With an empty portfolio the next choice is not known: what has fitted best so far
+        stands for it.
+        """
+        if not self._waiting:
+            return self._best is None or fits(self._best)
+        place = next((place for place, each in enumerate(self._waiting) if fits(each)), None)
+        if place is None:
+            return False
+        choice = self._waiting[place]
+        del self._waiting[place]
+        self._waiting.appendleft(choice)
+        return True
+
+    @property
+    def waiting(self) -> tuple[Choice, ...]:
+        """The choices of the portfolio that have not been asked for, in their order."""
+        return tuple(self._waiting)
+
+    def drop(self, choices: tuple[Choice, ...]) -> None:
+        """Forget waiting choices that have lost already."""
+        self._waiting = deque(each for each in self._waiting if each not in choices)
+
+    def tell(self, result: TrialResult, scores: tuple[float, ...]) -> None:
+        """Learn how a trial ended, and what its folds scored."""
+        trial = self._trials.pop(result.number)
+        for step, score in enumerate(scores, start=1):
+            if np.isfinite(score):
+                trial.report(score, step=step)
         value = result.score if result.state is TrialState.COMPLETE else None
         self._study.tell(trial, value, state=STATES[result.state])
+        if value is not None and self._study.best_trial.number == trial.number:
+            self._best = Choice(estimator=result.estimator, hyperparameters=result.hyperparameters)
+
+    def _suggest(self, trial: optuna.Trial) -> Choice:
+        """Draw, or take what was enqueued."""
+        names = tuple(name.value for name in self._spaces)
+        estimator = EstimatorName(trial.suggest_categorical(ESTIMATOR, names))
+        drawn: dict[EstimatorName, Hyperparameters] = {}
+        for name, space in self._spaces.items():
+            if self._is_flat or name is estimator:
+                drawn[name] = {
+                    each: _draw(trial, f"{name}.{each}", dimension)
+                    for each, dimension in space.dimensions.items()
+                }
+        values = {**drawn[estimator], **self._spaces[estimator].fixed}
+        return Choice(estimator=estimator, hyperparameters=values)
+
+    def _named(self, choice: Choice) -> Hyperparameters:
+        """Name a choice's values as they are drawn."""
+        space = self._spaces[choice.estimator]
+        named = {
+            f"{choice.estimator}.{name}": choice.hyperparameters[name] for name in space.dimensions
+        }
+        return {ESTIMATOR: choice.estimator.value, **named}
+
+    def _remember(self, result: TrialResult) -> None:
+        """Tell the study of a trial that ran before, if the space still has it."""
+        if result.estimator not in self._spaces or result.score is None:
+            return
+        space = self._spaces[result.estimator]
+        if any(name not in result.hyperparameters for name in space.dimensions):
+            return
+        choice = Choice(
+            estimator=result.estimator, hyperparameters=space.complete(result.hyperparameters)
+        )
+        distributions: dict[str, optuna.distributions.BaseDistribution] = {
+            f"{result.estimator}.{name}": _distribution(dimension)
+            for name, dimension in space.dimensions.items()
+        }
+        names = tuple(name.value for name in self._spaces)
+        distributions[ESTIMATOR] = optuna.distributions.CategoricalDistribution(names)
+        is_complete = result.state is TrialState.COMPLETE
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                params=self._named(choice),
+                distributions=distributions,
+                state=STATES[result.state],
+                value=result.score if is_complete else None,
+                intermediate_values={} if is_complete else {1: result.score},
+            )
+        )
 
 
-def _suggest(trial: optuna.Trial, name: str, dimension: Dimension) -> str | int | float | bool:
-    """Draw one value."""
+def make_sampler(plan: Plan) -> optuna.samplers.BaseSampler:
+    """Make the sampler that a plan asks for."""
+    package = PACKAGES.get(plan.sampler)
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise OptionNotUsable(
+            f'sampler "{plan.sampler}" needs a package that is not installed',
+            detail=f'The Python package "{package}" was not found.',
+            hint=f"Install {package} where the worker runs, or choose sampler = tpe.",
+        )
+    match plan.sampler:
+        case SamplerName.TPE:
+            # What runs beside is taken for bad, lest the same be tried twice.
+            return optuna.samplers.TPESampler(seed=plan.seed, constant_liar=True)
+        case SamplerName.CMAES:
+            return optuna.samplers.CmaEsSampler(seed=plan.seed, warn_independent_sampling=False)
+        case SamplerName.GP:
+            return optuna.samplers.GPSampler(seed=plan.seed, warn_independent_sampling=False)
+        case _:
+            return optuna.samplers.RandomSampler(seed=plan.seed)
+
+
+def make_grid(spaces: Mapping[EstimatorName, Space], seed: int) -> Iterator[Choice]:
+    """
+    Go through the grid of all estimators, in an order that is random with the seed.
+
+    A range has four points. Optuna's own would hold the whole product in memory.
+    """
+    rng = np.random.default_rng(seed)
+    grids = [
+        (estimator, space, [_points(each) for each in space.dimensions.values()])
+        for estimator, space in spaces.items()
+    ]
+    sizes = [int(np.prod([len(each) for each in axes], dtype=np.float64)) for _, _, axes in grids]
+    for index in _shuffled(sum(sizes), rng):
+        place = int(np.searchsorted(np.cumsum(sizes), index, side="right"))
+        estimator, space, axes = grids[place]
+        left = index - sum(sizes[:place])
+        values: Hyperparameters = {}
+        for name, points in zip(space.dimensions, axes, strict=True):
+            left, step = divmod(left, len(points))
+            values[name] = points[step]
+        yield Choice(estimator=estimator, hyperparameters={**values, **space.fixed})
+
+
+def _shuffled(size: int, rng: np.random.Generator) -> Iterator[int]:
+    """Go through the numbers below a size at random; very many are drawn with replacement."""
+    if size <= MAX_SHUFFLED:
+        yield from rng.permutation(size).tolist()
+    else:
+        yield from (int(rng.integers(size)) for _ in itertools.count())
+
+
+def _points(dimension: Dimension) -> list[str | int | float | bool]:
+    """Choose the values of a dimension that a grid has."""
     if isinstance(dimension, Choices):
-        return trial.suggest_categorical(name, dimension.values)  # type: ignore[return-value]
+        return list(dimension.values)
+    space = np.geomspace if dimension.is_log else np.linspace
+    points = space(dimension.low, dimension.high, GRID_STEPS).tolist()
+    return list(dict.fromkeys(nearest(dimension, float(point)) for point in points))
+
+
+def _first_choices(
+    plan: Plan, spaces: Mapping[EstimatorName, Space], task: Task, rate: float
+) -> Iterator[Choice]:
+    """What comes before the sampler: the best of an interrupted search, then the portfolio."""
+    done = [
+        Choice(
+            estimator=each.estimator,
+            hyperparameters=spaces[each.estimator].complete(each.hyperparameters),
+        )
+        for each in rank(plan.finished, task.metric.direction)
+        if each.estimator in spaces
+    ]
+    yield from done[:RERUN_TRIALS]
+    if plan.sampler is not SamplerName.GRID:
+        yield from (each for each in make_portfolio(spaces, task, rate) if each not in done)
+
+
+def _draw(trial: optuna.Trial, name: str, dimension: Dimension) -> str | int | float | bool:
+    """Draw a value."""
+    if isinstance(dimension, Choices):
+        chosen = trial.suggest_categorical(name, dimension.values)
+        assert chosen is not None
+        return chosen
+    low, high = dimension.low, dimension.high
     if dimension.is_integer:
-        low, high = int(dimension.low), int(dimension.high)
-        return trial.suggest_int(name, low, high, log=dimension.is_log)
-    return trial.suggest_float(name, dimension.low, dimension.high, log=dimension.is_log)
+        return int(trial.suggest_int(name, int(low), int(high), log=dimension.is_log))
+    return float(trial.suggest_float(name, low, high, log=dimension.is_log))
 
 
-def _portfolio(task: Task, rate: float) -> Iterator[Choice]:
-    """Interleave the estimators' portfolios: both kinds early, then the trees."""
-    lines, trees = (
-        [
-            Choice(estimator=name, hyperparameters=each)
-            for each in ESTIMATORS[name].portfolio(task, rate)
-        ]
-        for name in (EstimatorName.LINEAR, EstimatorName.LIGHTGBM)
-    )
-    yield from (lines[0], trees[0], *lines[1:], *trees[1:])
-
-
-def _named(choice: Choice) -> dict[str, str | int | float]:
-    """Name a choice's values as they are drawn."""
-    named = {f"{choice.estimator}_{key}": each for key, each in choice.hyperparameters.items()}
-    return {"estimator": choice.estimator.value, **named}
+def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+    """Describe a dimension as Optuna does."""
+    if isinstance(dimension, Choices):
+        return optuna.distributions.CategoricalDistribution(dimension.values)
+    low, high = dimension.low, dimension.high
+    if dimension.is_integer:
+        return optuna.distributions.IntDistribution(int(low), int(high), log=dimension.is_log)
+    return optuna.distributions.FloatDistribution(low, high, log=dimension.is_log)

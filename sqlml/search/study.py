@@ -4,138 +4,348 @@ The search: a dataset and a plan become a leaderboard.
 Owns the order of trials and the time each may take. `search` is the stage's entry.
 """
 
+import os
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import ExitStack, closing
+from pathlib import Path
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sqlml.enums import EstimatorName, TrialState
 from sqlml.errors import OptionNotUsable
 from sqlml.extract.dataset import Dataset
+from sqlml.search.assemble import Assembler
 from sqlml.search.bench import Bench, make_bench
-from sqlml.search.estimators.boosting import LightGBMFitter
-from sqlml.search.estimators.estimator import Choice, Order
+from sqlml.search.crew import Crew
+from sqlml.search.estimators import ESTIMATORS
+from sqlml.search.estimators.estimator import Choice
+from sqlml.search.folder import Folder
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
-from sqlml.search.plan import Plan
-from sqlml.search.refit import refit_winner
+from sqlml.search.orders import FitAnswer
+from sqlml.search.plan import Plan, PrunerName
+from sqlml.search.pool import MAX_PROCESSES, Pool, Reply
+from sqlml.search.probe import Pace, measure_pace, usual_pace
+from sqlml.search.process import Desk
+from sqlml.search.pruner import Pruner
+from sqlml.search.race import race
 from sqlml.search.sampler import Sampler
-from sqlml.search.split import Fold
-from sqlml.search.trial import Evaluation, run_trial
+from sqlml.search.trial import Evaluation, Trial, is_hopeless, rank_evaluations
+from sqlml.search.wishes import make_spaces
 
 Report = Callable[[Progress], None]
+Offer = Callable[[Leaderboard], None]
 
-TUNED = (EstimatorName.LINEAR, EstimatorName.LIGHTGBM)
-REFIT_FOLDS = 3.0
-"""Time kept for the last fits (one on the rows of the search, one on all rows), counted
-in fits of a fold."""
 LAST_WORDS_S = 0.3
-MIN_SLOT_SHARE = 0.3
-"""A trial starts only with this share of the time that the best one took."""
+MIN_SLOT_SHARE = 0.7
+"""A trial starts only with this share of the time that it will probably take."""
+PATIENT = 1.5
+"""A trial may take this many times what it probably will, even where its share is less."""
 MAX_LATE_TRIALS = 3
 """So many trials in a row without time to be finished end the search."""
+TRIAL_SHARE = 0.35
+FIRST_TRIAL_SHARE = 0.5
+KEEP_SHARE = 0.93
 MAX_LINEAR_SHARE = 0.2
-"""A linear trial takes at most this share of the time left: trees need it more."""
+"""A trial takes at most this share of the time left; linear ones less: trees need it more."""
 MAX_TRIALS = 1000
-
-PROBE_ROUNDS = 5
-USUAL_RATE = 0.06
-SLOWEST_RATE, FASTEST_RATE = 0.03, 0.12
-ROUNDS_TIMES_RATE = 15.0
-"""Early stopping usually ends a fit after this many rounds, divided by the rate."""
-WISHED_TRIALS = 10
+LAG = 4
+"""With counted trials, question k knows the answers up to k - 4: so what is asked does not
+depend on how many processes there are."""
+OFFER_SPACING = 1.5
+"""The next interim model is offered after this many times the time of the last one."""
 
 
-def search(dataset: Dataset, plan: Plan, report: Report) -> Leaderboard:
-    """Find the best model of a dataset within the plan's time."""
-    with threadpool_limits(limits=plan.threads):
+def search(
+    dataset: Dataset,
+    plan: Plan,
+    report: Report,
+    *,
+    offer: Offer | None = None,
+    pool: Pool | None = None,
+) -> Leaderboard:
+    """
+    Find the best model of a dataset within the plan's time.
+
+    With `anytime`, usable models are offered while the search goes on. A pool that is given
+    has its processes ready and stays open.
+    """
+    with ExitStack() as stack:
+        if pool is None:
+            pool = stack.enter_context(closing(Pool(plan.threads)))
+        stack.enter_context(threadpool_limits(limits=plan.threads))
+        folder = Folder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sqlml-"))))
         bench = make_bench(dataset, plan)
+        folder.write_sample(bench.sample, bench.folds, bench.held)
+        pool.open(folder.path, plan.processes or count_processes())
         report(Progress(phase=Phase.PREPARE, message=_summary(bench)))
-        study = Study(bench, report)
+        study = Study(bench, Crew(pool, folder, Desk(folder)), report, offer)
         study.run()
         report(
             Progress(
                 phase=Phase.REFIT,
-                message=f"fit the best of {len(study.evaluations)} trials on all rows",
+                message=f"blend the best of {len(study.evaluations)} trials",
                 best_score=study.best.result.score,
             )
         )
-        return refit_winner(bench, study.ranked(), tuple(study.evaluations))
+        return study.assembler.assemble(study.evaluations)
+
+
+def count_processes() -> int:
+    """Count the processes that run side by side where a plan does not say."""
+    # macOS does not know which cores a process may use.
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(cores, MAX_PROCESSES)
 
 
 class Study:
     """The trials of one search."""
 
-    def __init__(self, bench: Bench, report: Report):
+    def __init__(self, bench: Bench, crew: Crew, report: Report, offer: Offer | None):
         self.evaluations: list[Evaluation] = []
-        self._bench = bench
-        self._report = report
-        self._folds = bench.folds
+        """In the order of their numbers, as far as they have ended."""
+        self.assembler = Assembler(bench, crew)
+        self._bench, self._crew, self._report, self._offer = bench, crew, report, offer
+        self._running: dict[int, Trial] = {}
+        self._known: list[Evaluation] = []
+        """What the sampler has been told, in that order."""
+        self._next = 1
+        self._late = 0
+        self._fold_count = len(bench.folds)
+        self._is_counted = bench.plan.trials is not None
+        self._started = time.monotonic()
+        self._next_offer = 0.0
 
     @property
     def best(self) -> Evaluation:
         """The best complete trial; the baseline when there is no other."""
-        return self.ranked()[0]
-
-    def ranked(self) -> list[Evaluation]:
-        """
-        Sort the complete trials, best first. The baseline competes only where the plan
-        leaves the estimators to us; otherwise it is the last resort.
-        """
-        complete = [each for each in self.evaluations if each.result.state is TrialState.COMPLETE]
-        sign = -1.0 if self._bench.metric.is_better(1.0, 0.0) else 1.0
-        chosen = self._bench.plan.estimators
-
-        def place(each: Evaluation) -> tuple[bool, float]:
-            is_last_resort = chosen is not None and each.result.estimator not in chosen
-            return is_last_resort, sign * (each.result.score or 0.0)
-
-        return sorted(complete, key=place)
+        return rank_evaluations(self._bench, self.evaluations)[0]
 
     def run(self) -> None:
         """Run the baseline, the portfolio and then the sampler's choices."""
+        self._run_baseline()
         plan = self._bench.plan
-        baseline = self._try(Choice(estimator=EstimatorName.BASELINE, hyperparameters={}))
-        if baseline.result.state is TrialState.FAIL:
-            raise OptionNotUsable(
-                f'metric "{self._bench.metric.name}" cannot be computed for this target',
-                detail=baseline.result.error,
-                hint="Choose another metric.",
-            )
         estimators = tuple(
-            name for name in TUNED if plan.estimators is None or name in plan.estimators
+            name
+            for name in ESTIMATORS
+            if name is not EstimatorName.BASELINE
+            and (plan.estimators is None or name in plan.estimators)
         )
         if not estimators:
             return
-        rate = self._probe() if EstimatorName.LIGHTGBM in estimators else USUAL_RATE
-        sampler = Sampler(plan, estimators, self._bench.searched.sample.task, rate)
-        late = 0
-        while len(self.evaluations) <= (plan.trials or MAX_TRIALS) and self._has_time():
-            trial, choice = sampler.ask()
-            evaluation = self._try(choice)
-            sampler.tell(trial, evaluation.result)
-            late = late + 1 if evaluation.is_out_of_time else 0
-            if late == MAX_LATE_TRIALS:
-                break
+        spaces = make_spaces(estimators, self._bench.task, plan.hyperparameters)
+        pace = self._find_pace(estimators)
+        if plan.folds is None and not self._needs_all_folds():
+            self._fold_count = pace.fold_count
+        self._sampler = Sampler(plan, spaces, self._bench.task, pace.rate)
+        if pace.is_slow and not self._is_counted:
+            race(self._bench, self._crew, self._sampler, pace, self._end())
+        self._pruner = Pruner(
+            name=plan.pruner,
+            direction=self._bench.metric.direction,
+            fold_count=self._fold_count,
+            startup_trials=max(self._sampler.portfolio_size, 5),
+        )
+        self._run_trials()
 
-    def _try(self, choice: Choice) -> Evaluation:
-        """Run one trial and report it."""
-        tuned = [each for each in self.ranked() if each.result.estimator in TUNED]
-        best = tuned[0] if tuned else None
-        until = self._trial_end()
+    def _run_baseline(self) -> None:
+        """Run trial 0, without a process: it is a mean."""
+        bench = self._bench
+        choice = Choice(estimator=EstimatorName.BASELINE, hyperparameters={})
+        trial = Trial(
+            number=0,
+            choice=choice,
+            fold_count=len(bench.folds),
+            until=bench.plan.deadline,
+            known_count=0,
+        )
+        for _ in bench.folds:
+            self._crew.desk_fit(trial.next_order(), trial.answers)
+            trial.scores.append(self._score(trial))
+        self._note(trial.finish(TrialState.COMPLETE))
+        if self.evaluations[0].result.state is TrialState.FAIL:
+            raise OptionNotUsable(
+                f'metric "{bench.metric.name}" cannot be computed for this target',
+                detail=self.evaluations[0].result.error,
+                hint="Choose another metric.",
+            )
+
+    def _find_pace(self, estimators: tuple[EstimatorName, ...]) -> Pace:
+        """Choose rate and folds by measuring, but not where trials are counted."""
+        bench = self._bench
+        is_fixed = self._is_counted or "num_trees" in bench.plan.hyperparameters
+        if is_fixed or EstimatorName.LIGHTGBM not in estimators:
+            return usual_pace(bench)
+        return measure_pace(bench, self._crew, self._end())
+
+    def _run_trials(self) -> None:
+        """Keep the processes busy until nothing is left to do, or the time is over."""
+        self._crew.pool.fill()
+        while time.monotonic() < self._end():
+            while self._crew.has_free and self._may_start():
+                self._start()
+            if not self._running and not self._may_start():
+                return
+            for reply in self._crew.wait(self._end()):
+                self._advance(reply)
+        self._abandon()
+
+    def _may_start(self) -> bool:
+        """Tell whether another trial is worth starting."""
+        plan = self._bench.plan
+        if self._late >= MAX_LATE_TRIALS or self._next > (plan.trials or MAX_TRIALS):
+            return False
+        if self._is_counted:
+            return all(number > self._next - LAG for number in self._running)
+        left_s = self._end() - time.monotonic()
+        if len(self.evaluations) == 1:
+            return left_s > 0
+        return self._sampler.prefer(
+            lambda choice: left_s > MIN_SLOT_SHARE * self._expected_s(choice)
+        )
+
+    def _expected_s(self, choice: Choice) -> float:
+        """Seconds that a trial will take, by the estimator's cost and what others really took."""
+        paces: dict[EstimatorName, list[float]] = {}
+        for each in self.evaluations[1:]:
+            if each.answers:
+                pace = each.fold_time_s / max(self._cost(each.choice), 1e-9)
+                paces.setdefault(each.choice.estimator, []).append(pace)
+        known = paces.get(choice.estimator) or [each for some in paces.values() for each in some]
+        pace = float(np.median(known)) if known else 1.0
+        return pace * self._cost(choice) * self._fold_count
+
+    def _cost(self, choice: Choice) -> float:
+        """What the estimator thinks that a fit takes."""
+        estimator = ESTIMATORS[choice.estimator]
+        return estimator.cost(self._bench.task, choice.hyperparameters)
+
+    def _start(self) -> None:
+        """Ask for the next choice and give its first fold to a process."""
+        self._tell()
+        choice = self._sampler.ask(self._next)
+        if choice is None:
+            self._late = MAX_LATE_TRIALS
+            return
+        trial = Trial(
+            number=self._next,
+            choice=choice,
+            fold_count=self._fold_count,
+            until=self._trial_end(choice),
+            known_count=len(self._known),
+        )
+        self._next += 1
+        self._running[trial.number] = trial
+        self._crew.fit(trial.number, trial.next_order(), trial.slot_s)
+
+    def _tell(self) -> None:
+        """Tell sampler and pruner of the trials that the next question may know."""
+        known = {each.number for each in self._known}
+        limit = self._next - LAG if self._is_counted else self._next
+        for each in self.evaluations[1:]:
+            if each.number <= limit and each.number not in known:
+                self._sampler.tell(each.result, each.fold_scores)
+                self._pruner.tell(each.number, each.fold_scores)
+                self._known.append(each)
+
+    def _trial_end(self, choice: Choice) -> float:
+        """The time at which a trial must end."""
+        now = time.monotonic()
+        if self._is_counted:
+            return self._end()
+        share = TRIAL_SHARE if len(self.evaluations) > 2 else FIRST_TRIAL_SHARE
         if choice.estimator is EstimatorName.LINEAR:
-            until = min(until, time.monotonic() + MAX_LINEAR_SHARE * self._left_s())
-        number = len(self.evaluations)
-        evaluation = run_trial(self._bench, self._folds, number, choice, until, best)
-        self.evaluations.append(evaluation)
-        ranked = self.ranked()
-        if ranked:
-            # Fits take memory, and only the best one's may be needed.
-            self.evaluations = [
-                each if each is ranked[0] else replace(each, fit=None) for each in self.evaluations
+            share = MAX_LINEAR_SHARE
+        # What is fitted must also be kept before the end.
+        left_s = KEEP_SHARE * max(self._end() - now, 0.0)
+        wanted_s = PATIENT * self._expected_s(choice) if len(self.evaluations) > 2 else 0.0
+        return now + min(left_s, max(share * left_s, wanted_s))
+
+    def _advance(self, reply: Reply) -> None:
+        """Take a fold's answer; go on with the next fold, or end the trial."""
+        trial = self._running[reply.task]
+        if reply.answer is None:
+            state = TrialState.FAIL
+            self._end_trial(trial, state, reply.error, is_out_of_time=reply.is_out_of_time)
+            return
+        trial.answers.append(FitAnswer(**reply.answer))
+        trial.scores.append(self._score(trial))
+        if len(trial.scores) == trial.fold_count:
+            self._end_trial(trial, TrialState.COMPLETE)
+        elif reason := self._why_pruned(trial):
+            self._end_trial(trial, TrialState.PRUNED, reason)
+        else:
+            self._crew.fit(trial.number, trial.next_order(), trial.slot_s)
+
+    def _score(self, trial: Trial) -> float:
+        """Score the last fold of a trial."""
+        fold = len(trial.scores)
+        raw = self._crew.read_raw(trial.number, fold, "valid")
+        shown = self._bench.predicted(raw, trial.answers[-1].link)
+        started = time.monotonic()
+        score = self._bench.score(shown, self._bench.folds[fold].valid)
+        self.assembler.score_time_s = (time.monotonic() - started) * len(self._bench.folds)
+        return score
+
+    def _why_pruned(self, trial: Trial) -> str | None:
+        """Say why a trial ends before its last fold, if it does."""
+        if self._pruner.name is PrunerName.NONE:
+            return None
+        if len(trial.scores) == 1:
+            same = [
+                each
+                for each in rank_evaluations(self._bench, self._known[: trial.known_count])
+                if each.choice.estimator is trial.choice.estimator
             ]
+            baseline, metric = self.evaluations[0], self._bench.metric
+            if is_hopeless(trial.scores[0], same[0] if same else None, baseline, metric):
+                return "its first fold left no hope"
+        if self._pruner.is_lost(trial.number, trial.known_count, tuple(trial.scores)):
+            return f"ended by the {self._pruner.name} pruner"
+        return None
+
+    def _end_trial(
+        self,
+        trial: Trial,
+        state: TrialState,
+        error: str | None = None,
+        *,
+        is_out_of_time: bool = False,
+    ) -> None:
+        """Note how a trial ended."""
+        del self._running[trial.number]
+        self._late = self._late + 1 if is_out_of_time else 0
+        self._note(trial.finish(state, error, is_out_of_time=is_out_of_time))
+
+    def _note(self, evaluation: Evaluation) -> None:
+        """Keep an evaluation, report it and offer a model if that is wanted."""
+        evaluation = self.assembler.with_cost(evaluation)
+        self.evaluations.append(evaluation)
+        self.evaluations.sort(key=lambda each: each.number)
+        ranked = rank_evaluations(self._bench, self.evaluations)
+        self._crew.forget(self.assembler.unneeded(ranked, self.evaluations))
         self._report_trial(evaluation.result, ranked[0].result.score if ranked else None)
-        return evaluation
+        self._make_offer(evaluation, ranked)
+
+    def _make_offer(self, evaluation: Evaluation, ranked: list[Evaluation]) -> None:
+        """Offer the best single trial as a model, at the first and then at later times."""
+        if self._offer is None or not self._bench.plan.anytime or evaluation.number == 0:
+            return
+        now = time.monotonic()
+        if now < self._next_offer or ranked[0].number == 0:
+            return
+        if self._next_offer == 0.0 or ranked[0] is evaluation:
+            self._offer(self.assembler.interim(self.evaluations))
+            self._next_offer = now + OFFER_SPACING * (now - self._started)
+
+    def _abandon(self) -> None:
+        """End the trials that are still running: the time is over."""
+        self._crew.drop_tasks()
+        for trial in list(self._running.values()):
+            self._end_trial(trial, TrialState.FAIL, "the time was over", is_out_of_time=True)
 
     def _report_trial(self, result: TrialResult, best_score: float | None) -> None:
         """Tell the listener how a trial ended."""
@@ -151,72 +361,22 @@ class Study:
             )
         )
 
-    def _probe(self) -> float:
-        """
-        Choose the learning rate, and how many folds there is time for, by measuring.
-
-        With counted trials nothing is measured, so that the same seed gives the same model.
-        """
-        plan = self._bench.plan
-        if plan.trials is not None or "num_trees" in plan.hyperparameters:
-            return USUAL_RATE
-        until = self._trial_end()
-        if until <= time.monotonic():
-            return USUAL_RATE
-        try:
-            round_s = self._measure_round(until)
-        except Exception:
-            # LightGBM's trials will meet the same error, and tell it.
-            return USUAL_RATE
-        trial_s = max(self._left_s(), 0.0) / WISHED_TRIALS
-        fold_s = round_s * ROUNDS_TIMES_RATE / FASTEST_RATE
-        if plan.folds is None and not self._needs_all_folds():
-            self._folds = self._fewer_folds(trial_s / fold_s)
-        affordable = round_s * ROUNDS_TIMES_RATE * len(self._folds) / max(trial_s, 1e-9)
-        return min(max(affordable, SLOWEST_RATE), FASTEST_RATE)
-
-    def _measure_round(self, until: float) -> float:
-        """Measure the seconds of a round of boosting on the first fold."""
-        fitter = self._bench.searched.fitter(EstimatorName.LIGHTGBM)
-        if not isinstance(fitter, LightGBMFitter):
-            raise TypeError("the fitter of lightgbm is not LightGBM's")
-        return fitter.probe(PROBE_ROUNDS, Order(until=until, train=self._folds[0].train))
-
     def _needs_all_folds(self) -> bool:
         """Tell whether the score comes from the folds."""
-        return self._bench.held.size == 0
+        return self._bench.held_count == 0
 
-    def _fewer_folds(self, affordable: float) -> tuple[Fold, ...]:
-        """Keep as many folds as can be paid for, at least one."""
-        return self._folds[: max(int(affordable), 1)]
-
-    def _left_s(self) -> float:
-        """Seconds until the search must have returned, less the last words."""
-        return self._bench.plan.deadline - LAST_WORDS_S - time.monotonic()
-
-    def _reserve_s(self) -> float:
-        """Seconds that the last fits of the best trial need."""
-        best = self.best.fold_time_s if self.evaluations else 0.0
-        return REFIT_FOLDS * best + 2 * self._bench.searched.encode_time_s
-
-    def _trial_end(self) -> float:
-        """The time at which a trial must end, so that it could still win and be refitted."""
-        left_s = self._left_s() - 2 * self._bench.searched.encode_time_s
-        share = len(self._folds) / (len(self._folds) + REFIT_FOLDS)
-        return time.monotonic() + min(left_s * share, self._left_s() - self._reserve_s())
-
-    def _has_time(self) -> bool:
-        """Tell whether another trial is worth starting."""
-        needed_s = MIN_SLOT_SHARE * self.best.fold_time_s * len(self._folds)
-        return self._trial_end() - time.monotonic() > needed_s
+    def _end(self) -> float:
+        """The time at which trials must have ended, so that the model can be made."""
+        reserve_s = self.assembler.reserve_s(self.evaluations)
+        return self._bench.plan.deadline - LAST_WORDS_S - reserve_s
 
 
 def _summary(bench: Bench) -> str:
     """Say what is going to be searched."""
-    sample = bench.searched.sample
-    column_count = len({feature.column for feature in sample.features.features})
+    features = bench.sample.features.features
+    column_count = len({feature.column for feature in features})
     return (
-        f"{sample.task.problem_type} problem, metric {bench.metric.name}, "
-        f"{len(bench.searched.sample.target)} rows to search on, {bench.held.size} held out, "
-        f"{sample.task.feature_count} features of {column_count} columns"
+        f"{bench.task.problem_type} problem, metric {bench.metric.name}, "
+        f"{bench.searched_count} rows to search on, {bench.held_count} held out, "
+        f"{len(features)} features of {column_count} columns"
     )

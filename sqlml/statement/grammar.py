@@ -13,12 +13,15 @@ from sqlml.errors import NameTooLong, StatementSyntaxError
 from sqlml.statement.keywords import NOT_A_NAME
 from sqlml.statement.lexer import Lexer, TokenKind, fold
 from sqlml.statement.nodes import (
+    Choice,
     CreateModel,
     DescribeModel,
     DropModel,
     Name,
     OptionValue,
     Query,
+    Range,
+    Scalar,
     ShowModel,
     ShowModels,
     Statement,
@@ -32,6 +35,9 @@ _BOOLEANS = {"true": True, "on": True, "false": False, "off": False}
 _QUERY_BEGINNINGS = {"select", "with", "values", "table"}
 _QUERY_TAILS = {"as", "where", "join", "group", "order", "limit", "tablesample"}
 _CLOSING = {"[": "]", "(": ")"}
+_SPACES = ("range", "choice")
+_VALUE = "a number, a 'text', true, false, a word or a [list]"
+_CHOICE = "a number, a 'text', true, false or a word"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,42 +166,71 @@ def _value(reader: TokenReader) -> OptionValue:
         reader.take()
     for opening, closing in _CLOSING.items():
         if reader.accept_symbol(opening):
-            return _items(reader, closing)
+            return tuple(str(item) for item in _items(reader, closing, _text_or_number))
+    if reader.peek().kind is TokenKind.WORD and reader.peek(1).value == "(":
+        return _space(reader)
+    return _scalar(reader, _VALUE)
+
+
+def _space(reader: TokenReader) -> Range | Choice:
+    """Read what the search may choose from; what looks like a call is nothing else."""
+    if reader.accept_words("range"):
+        reader.take()
+        low = _number(reader, "the lower bound, a number")
+        reader.expect_symbol(",", '"," and the upper bound')
+        high = _number(reader, "the upper bound, a number")
+        reader.expect_symbol(")", '")" after the two bounds')
+        return Range(low, high)
+    if reader.accept_words("choice"):
+        reader.take()
+        if reader.is_symbol(")"):
+            raise reader.error(_CHOICE)
+        return Choice(_items(reader, ")", lambda inner: _scalar(inner, _CHOICE)))
+    raise reader.error("RANGE(low, high) or CHOICE(a, b, ...)", _SPACES)
+
+
+def _items(
+    reader: TokenReader, closing: str, read_item: Callable[[TokenReader], Scalar]
+) -> tuple[Scalar, ...]:
+    items: list[Scalar] = []
+    while not reader.accept_symbol(closing):
+        if items:
+            reader.expect_symbol(",", f'"," or "{closing}"')
+        items.append(read_item(reader))
+    return tuple(items)
+
+
+def _scalar(reader: TokenReader, expected: str) -> Scalar:
     if reader.is_word("null"):
         raise reader.error("", hint="Leave the option out to have its default.")
     if reader.is_word(*_BOOLEANS):
         return _BOOLEANS[reader.take().value]
-    return _scalar(reader)
+    return _text_or_number(reader, expected)
 
 
-def _items(reader: TokenReader, closing: str) -> tuple[str, ...]:
-    items: list[str] = []
-    while not reader.accept_symbol(closing):
-        if items:
-            reader.expect_symbol(",", f'"," or "{closing}"')
-        items.append(str(_scalar(reader)))
-    return tuple(items)
+def _text_or_number(reader: TokenReader, expected: str = _VALUE) -> str | Decimal:
+    if reader.peek().kind in (TokenKind.STRING, TokenKind.WORD, TokenKind.QUOTED_NAME):
+        return unquote(reader.take())
+    return _number(reader, expected)
 
 
-def _scalar(reader: TokenReader) -> str | Decimal:
+def _number(reader: TokenReader, expected: str) -> Decimal:
     sign = ""
     if reader.is_symbol("-") or reader.is_symbol("+"):
         if reader.peek(1).kind is not TokenKind.NUMBER:
             raise reader.error("a value")
         sign = reader.take().value
     token = reader.peek()
-    if token.kind is TokenKind.NUMBER:
-        try:
-            number = Decimal(sign + token.value)
-        except InvalidOperation:
-            raise StatementSyntaxError(
-                f'number "{token.value}" is out of range', position=token.start + 1
-            ) from None
-        reader.take()
-        return number
-    if token.kind in (TokenKind.STRING, TokenKind.WORD, TokenKind.QUOTED_NAME):
-        return unquote(reader.take())
-    raise reader.error("a number, a 'text', true, false, a word or a [list]")
+    if token.kind is not TokenKind.NUMBER:
+        raise reader.error(expected)
+    try:
+        number = Decimal(sign + token.value)
+    except InvalidOperation:
+        raise StatementSyntaxError(
+            f'number "{token.value}" is out of range', position=token.start + 1
+        ) from None
+    reader.take()
+    return number
 
 
 def _name(reader: TokenReader, expected: str) -> Name:

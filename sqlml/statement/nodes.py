@@ -8,7 +8,25 @@ against a database.
 from dataclasses import dataclass
 from decimal import Decimal
 
-OptionValue = str | bool | Decimal | tuple[str, ...]
+Scalar = str | bool | Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """RANGE(low, high): the search may choose any number in between."""
+
+    low: Decimal
+    high: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """CHOICE(value, ...): the search may choose one of these."""
+
+    values: tuple[Scalar, ...]
+
+
+OptionValue = Scalar | tuple[str, ...] | Range | Choice
 
 
 @dataclass(frozen=True, slots=True)

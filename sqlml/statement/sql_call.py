@@ -11,12 +11,14 @@ from decimal import Decimal
 
 from sqlml.statement.keywords import NOT_A_NAME
 from sqlml.statement.nodes import (
+    Choice,
     CreateModel,
     DescribeModel,
     DropModel,
     Name,
     OptionValue,
     Query,
+    Range,
     ShowModel,
     ShowModels,
     Statement,
@@ -102,6 +104,12 @@ def _json(options: dict[str, OptionValue]) -> str:
 
 
 def _json_value(value: OptionValue) -> str:
-    if isinstance(value, Decimal):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    match value:
+        case Decimal():
+            return str(value)
+        case Range(low, high):
+            return f'{{"range": [{low}, {high}]}}'
+        case Choice(values):
+            return f'{{"choice": [{", ".join(map(_json_value, values))}]}}'
+        case _:
+            return json.dumps(value, ensure_ascii=False)

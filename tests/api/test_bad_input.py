@@ -16,6 +16,16 @@ CREATE TABLE no_rows AS SELECT * FROM customers WHERE false;
 CREATE TABLE only_target AS SELECT churned FROM customers;
 CREATE TABLE constant AS SELECT 1 AS one, NULL::text AS nothing, churned FROM customers;
 CREATE TABLE broken AS SELECT 0 AS zero, churned FROM customers;
+CREATE TABLE only_age AS SELECT age, churned FROM customers;
+CREATE TABLE constant_zero AS SELECT *, 0 AS zero, -1 AS minus FROM customers;
+CREATE TABLE bad_weights AS
+SELECT age, churned,
+       CASE row_number() OVER () WHEN 2 THEN 'NaN' WHEN 3 THEN 'infinity'
+            WHEN 4 THEN NULL WHEN 5 THEN NULL WHEN 6 THEN NULL WHEN 7 THEN NULL
+            ELSE spend END AS spend,
+       CASE WHEN row_number() OVER () = 1 THEN 'infinity'
+            WHEN row_number() OVER () > 5 THEN since END AS since
+  FROM customers;
 CREATE SEQUENCE counter;
 """
 
@@ -139,6 +149,201 @@ CASES = [
     Case("22023", "", options={"metric": "rmse"}),
     Case("ML005", "", target="plan", options={"problem_type": "binary"}),
     Case("ML005", "", target="plan", options={"problem_type": "regression"}),
+    Case(
+        "42703",
+        'column "plann" in option "group_by" does not exist',
+        'Did you mean "plan"?',
+        options={"group_by": "plann"},
+    ),
+    Case("22023", 'invalid value for option "group_by": ["plan"]', options={"group_by": ["plan"]}),
+    Case("22023", 'invalid value for option "group_by": 3', options={"group_by": 3}),
+    Case("22023", 'option "group_by" names the target', options={"group_by": "churned"}),
+    Case(
+        "42804", 'column "extra" in option "group_by" has type json', options={"group_by": "extra"}
+    ),
+    Case(
+        "42804",
+        'column "plan" in option "order_by" has type text',
+        "Name another column, or cast it in a query.",
+        options={"order_by": "plan"},
+    ),
+    Case("42703", 'column "when" in option "order_by"', options={"order_by": "when"}),
+    Case("42804", 'column "since" in option "weight" has type', options={"weight": "since"}),
+    Case(
+        "22023",
+        'options "group_by" and "weight" name the same column "age"',
+        options={"group_by": "age", "weight": "age"},
+    ),
+    Case("ML004", "no column is left", relation="only_age", options={"weight": "age"}),
+    Case(
+        "22023",
+        'weight column "spend" has a value that is NULL, NaN or infinite',
+        "Weights are numbers from 0 up; 0 leaves a row out.",
+        relation="bad_weights",
+        options={"weight": "spend"},
+    ),
+    Case(
+        "22023",
+        'weight column "zero" is 0 in every row',
+        relation="constant_zero",
+        options={"weight": "zero"},
+    ),
+    Case(
+        "22023",
+        'weight column "minus" has a value that is negative',
+        relation="constant_zero",
+        options={"weight": "minus"},
+    ),
+    Case(
+        "22023",
+        'column "since" in option "order_by" has no place for 5 rows',
+        relation="bad_weights",
+        options={"order_by": "since"},
+    ),
+    Case("22023", 'option "holdout" is out of range: 0.6', options={"holdout": 0.6}),
+    Case("22023", 'option "holdout" is out of range: -0.1', options={"holdout": -0.1}),
+    Case("22023", 'option "processes" is out of range: 0', options={"processes": 0}),
+    Case("22023", 'invalid value for option "processes": 1.5', options={"processes": 1.5}),
+    Case(
+        "22023",
+        'option "predict_cost" is out of range: "1 ns"',
+        "Or write none.",
+        options={"predict_cost": "1 ns"},
+    ),
+    Case("22023", 'option "predict_cost" is out of range: 0', options={"predict_cost": 0}),
+    Case("22023", 'option "predict_cost" is out of range: -1', options={"predict_cost": -1}),
+    Case(
+        "22023",
+        'invalid value for option "predict_cost": "cheap"',
+        options={"predict_cost": "cheap"},
+    ),
+    Case("22023", 'invalid value for option "predict_cost": true', options={"predict_cost": True}),
+    Case("22023", 'invalid value for option "anytime": "maybe"', options={"anytime": "maybe"}),
+    Case(
+        "22023",
+        'invalid value for option "sampler": "tpee"',
+        'Did you mean "tpe"?',
+        options={"sampler": "tpee"},
+    ),
+    Case("22023", 'invalid value for option "pruner": false', options={"pruner": False}),
+    Case(
+        "22023",
+        'option "quantile" has no effect without metric "pinball"',
+        "Write metric = pinball too.",
+        options={"quantile": 0.9},
+    ),
+    Case(
+        "22023",
+        'option "quantile" is out of range: 1',
+        options={"metric": "pinball", "quantile": 1},
+    ),
+    Case(
+        "22023",
+        'option "tweedie_power" has no effect without metric "tweedie_deviance"',
+        options={"metric": "pinball", "tweedie_power": 1.5},
+    ),
+    Case(
+        "22023",
+        'option "num_leaves" has no effect without estimator "lightgbm"',
+        "Name that estimator too, or leave the option out.",
+        options={"estimators": "linear", "num_leaves": 5},
+    ),
+    Case(
+        "22023",
+        'metric "pinball" does not exist for a binary problem',
+        options={"metric": "pinball"},
+    ),
+    Case(
+        "22023",
+        'metric "roc_auc" does not exist for a regression problem',
+        target="spend",
+        options={"metric": "roc_auc"},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "num_leaves": {"range": [256, 8]}',
+        "Write RANGE(8, 256).",
+        options={"num_leaves": {"range": [256, 8]}},
+    ),
+    Case(
+        "22023",
+        'option "num_leaves" is out of range: 1',
+        options={"num_leaves": {"range": [1, 8]}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "num_leaves": 2.5',
+        options={"num_leaves": {"range": [2.5, 8]}},
+    ),
+    Case(
+        "22023",
+        'option "learning_rate" is out of range: 2',
+        options={"learning_rate": {"choice": [0.1, 2]}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "num_leaves": {"range": [8]}',
+        "Write RANGE(low, high).",
+        options={"num_leaves": {"range": [8]}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "num_leaves": {"choice": []}',
+        "Write CHOICE(value, ...), or leave the option out.",
+        options={"num_leaves": {"choice": []}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "num_leaves": "many"',
+        options={"num_leaves": {"choice": [8, "many"]}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "num_leaves": null',
+        options={"num_leaves": {"choice": [None]}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "log_target": {"range": [0, 1]}',
+        "Write CHOICE(true, false), or one of them.",
+        options={"log_target": {"range": [0, 1]}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "boosting": {"range": ["dart", "rf"]}',
+        "Write CHOICE(gbdt, extra_trees, dart, rf), or one of them.",
+        options={"boosting": {"range": ["dart", "rf"]}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "boosting": "darts"',
+        'Did you mean "dart"?',
+        options={"boosting": {"choice": ["gbdt", "darts"]}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "num_leaves": {"range": [2, 3], "choice": [8]}',
+        options={"num_leaves": {"range": [2, 3], "choice": [8]}},
+    ),
+    Case("22023", 'invalid value for option "num_leaves": {}', options={"num_leaves": {}}),
+    Case(
+        "22023",
+        'invalid value for option "num_leaves": {"range": 3}',
+        options={"num_leaves": {"range": 3}},
+    ),
+    Case(
+        "22023", 'invalid value for option "num_leaves": [8, 16]', options={"num_leaves": [8, 16]}
+    ),
+    Case(
+        "22023",
+        'invalid value for option "trials": {"range": [1, 5]}',
+        options={"trials": {"range": [1, 5]}},
+    ),
+    Case(
+        "22023",
+        'invalid value for option "estimators": {"choice": ["linear"]}',
+        options={"estimators": {"choice": ["linear"]}},
+    ),
     Case("42602", "a model must have a name", model=""),
     Case("42601", 'improper model name "a.b.c"', model="a.b.c"),
     Case("3F000", 'schema "nope" does not exist', model="nope.bad"),

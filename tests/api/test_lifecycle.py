@@ -43,6 +43,38 @@ def test_a_model_is_trained_and_answers(connection, module_worker):
     assert status == "ready"
 
 
+def test_an_interim_version_answers_while_training_goes_on(connection, database, module_worker):
+    session = Session(database, "soon", '{"time_limit": "120 s", "trials": 6, "anytime": true}')
+    state = "SELECT status, version, is_interim FROM sqlml.models WHERE model = 'soon'"
+    wait_for(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
+    status, first, is_interim = connection.execute(state).fetchone()
+    assert (status, is_interim) == ("training", True)
+    answers = connection.execute("SELECT predict_soon(c) FROM customers AS c").fetchall()
+    assert {type(answer) for (answer,) in answers} == {bool}
+    assert session.join(120) is None
+    status, last, is_interim = connection.execute(state).fetchone()
+    assert (status, is_interim) == ("ready", False)
+    assert last > first
+    assert len(connection.execute("SELECT predict_soon(c) FROM customers AS c").fetchall()) == 300
+    features = connection.execute(
+        "SELECT role, features, importance FROM sqlml.features WHERE model = 'soon'"
+    ).fetchall()
+    assert {role for role, _, _ in features} >= {"number", "category", "datetime"}
+    shares = [importance for _, _, importance in features if importance is not None]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_a_cancel_keeps_what_answers_already(connection, database, module_worker):
+    session = Session(database, "kept", '{"time_limit": "120 s", "anytime": true}')
+    state = "SELECT status, version FROM sqlml.models WHERE model = 'kept'"
+    wait_for(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
+    session.connection.cancel_safe()
+    assert session.join(10).sqlstate == "57014"
+    wait_for(lambda: job_status(connection, "kept") == "aborted", 5, "the job is aborted")
+    assert connection.execute(state).fetchone()[0] == "ready"
+    assert len(connection.execute("SELECT predict_kept(c) FROM customers AS c").fetchall()) == 300
+
+
 def test_cancel_ends_the_child_and_leaves_no_model(connection, database, module_worker):
     session = Session(database, "cancelled")
     wait_until_training(connection, "cancelled")

@@ -96,6 +96,15 @@ def test_a_model_is_private_until_granted(connection, module_worker):
         assert isinstance(answer, float)
         assert connection.execute("SELECT model FROM sqlml.models").fetchall() == [("private",)]
         assert connection.execute("SELECT count(*) FROM sqlml.trials").fetchone() == (0,)
+    connection.execute(
+        "INSERT INTO sqlml.feature SELECT current_version_id, 99, 'x', 'float8', 'numeric',"
+        " 'number', '{}', '', 50, 0, NULL FROM sqlml.model WHERE model_name = 'private'"
+    )
+    for role, is_shown in (("test_anna", True), ("test_bert", False), ("test_eve", False)):
+        with acting_as(connection, role):
+            for table in ("sqlml.feature", "sqlml.features"):
+                count = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()[0]
+                assert (count > 0) is is_shown, (role, table)
 
 
 def test_only_the_owner_replaces_and_drops(connection, module_worker):
@@ -123,6 +132,9 @@ def test_only_the_owner_replaces_and_drops(connection, module_worker):
         "UPDATE sqlml.model SET current_version_id = 1",
         "UPDATE sqlml.job SET status = 'succeeded'",
         "INSERT INTO sqlml.version (model_id) VALUES (1)",
+        "DELETE FROM sqlml.version",
+        "INSERT INTO sqlml.feature (version_id) VALUES (1)",
+        "UPDATE sqlml.trial SET weight = 1",
         "SELECT * FROM sqlml.fetch_job()",
         "DELETE FROM sqlml.option",
     ],

@@ -31,6 +31,34 @@ def test_killed_worker_the_next_one_takes_the_job_again(connection, database, st
     assert job_status(connection, "retaken") == "succeeded"
 
 
+def test_the_next_worker_goes_on_from_the_trials_of_the_last(connection, database, start_worker):
+    worker = start_worker()
+    options = '{"time_limit": "120 s", "trials": 6, "estimators": "linear"}'
+    session = Session(database, "resumed", options)
+    trials = "SELECT trial FROM sqlml.trials WHERE model = 'resumed' ORDER BY trial"
+    wait_for(lambda: len(connection.execute(trials).fetchall()) >= 2, 60, "trials are written")
+    worker.kill()
+    wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
+    before = connection.execute(trials).fetchall()
+    start_worker()
+    assert session.join(120) is None
+    after = connection.execute(trials).fetchall()
+    assert after[: len(before)] == before
+    assert [number for (number,) in after] == list(range(len(after)))
+    assert len(after) > len(before)
+    (said,) = connection.execute(
+        "SELECT message FROM sqlml.event JOIN sqlml.job USING (job_id)"
+        " WHERE model_name = 'resumed' AND message LIKE 'go on after %'"
+    ).fetchall()
+    assert said == (f"go on after {len(before)} trials of an earlier attempt",)
+    # What the model is made of are trials of this attempt, under their numbers here.
+    members = connection.execute(
+        "SELECT trial FROM sqlml.trials WHERE model = 'resumed' AND weight > 0"
+    ).fetchall()
+    assert members
+    assert all(number >= len(before) for (number,) in members)
+
+
 def attempts(connection, model):
     """How often workers have taken the model's job."""
     return connection.execute(

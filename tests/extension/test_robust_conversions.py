@@ -157,7 +157,7 @@ def extract(connection: Connection, dsn: str, table: str, job_id: int) -> Datase
         [job_id, query, query],
     )
     try:
-        columns, target, skipped = parse_columns(facts, "y")
+        columns, target, skipped, _ = parse_columns(facts, "y")
         assert skipped == ()
         source = Source(
             function=f"sqlml_training.job_{job_id}()",

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sqlml.catalogue.version import make_golden
+from sqlml.catalogue.golden import make_golden
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
 from sqlml.predict.scorer import Scorer

@@ -42,12 +42,13 @@ def read(connection, database, worker_dsn_of):  # noqa: F811
         job_id, columns = connection.execute(
             "SELECT job_id, columns FROM sqlml.job ORDER BY job_id DESC LIMIT 1"
         ).fetchone()
-        features, found, skipped = parse_columns(columns, target)
+        features, found, skipped, roles = parse_columns(columns, target)
         source = Source(
             function=f"sqlml_training.job_{job_id}()",
             columns=features,
             target=found,
             skipped=skipped,
+            roles=roles,
             **more,
         )
         try:

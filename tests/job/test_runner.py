@@ -11,7 +11,8 @@ import pytest
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import EstimatorName
 from sqlml.errors import ArtifactDisagrees
-from sqlml.job.runner import describe_dataset, draw_golden, verify
+from sqlml.job.notices import describe_dataset
+from sqlml.job.publication import draw_golden, verify
 from sqlml.predict.scorer import Scorer
 from sqlml.search.plan import Plan
 from sqlml.search.study import search
@@ -26,7 +27,7 @@ def leaderboard(request):
     """A small search with one kind of estimator."""
     target = [x * 2 + z for x, z in zip(LINES["x"], LINES["z"], strict=True)]
     dataset = dataset_of("y", **LINES, y=target)
-    plan = Plan(deadline=time.monotonic() + 30, trials=1, estimators=(request.param,))
+    plan = Plan(deadline=time.monotonic() + 120, trials=1, estimators=(request.param,))
     return search(dataset, plan, lambda step: None)
 
 

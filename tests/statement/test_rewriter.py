@@ -15,6 +15,7 @@ from sqlml.statement.rewriter import StatementRewriter
 REWRITER = StatementRewriter()
 WORDS = ["CREATE", "OR", "REPLACE", "MODEL", "IF", "NOT", "EXISTS", "m", '"M"', "PREDICT", "FROM"]
 WORDS += ["(", ")", "SELECT", "WITH", "USING", "=", ",", "[", "]", "'x'", "1", "-", "$1", "$$", "'"]
+WORDS += ["RANGE", "CHOICE"]
 WORDS += ["DROP", "SHOW", "MODELS", "DESCRIBE", ".", ";", "ARRAY", "NULL", "/*", "*/", "--", "\n"]
 NOT_OURS = [
     "SELECT 'x; CREATE MODEL m PREDICT y FROM t'",

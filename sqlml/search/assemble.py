@@ -1,0 +1,476 @@
+"""
+The model to keep: which trials, fitted how, and how good they are together.
+
+Owns the ensemble, the bag of folds or the refit on all rows by what a prediction may cost
+and what there is time for, and the honest score.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from sqlml.enums import EstimatorName, ProblemType
+from sqlml.search.arrays import F64, I64
+from sqlml.search.bench import Bench
+from sqlml.search.calibration import calibrate
+from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
+from sqlml.search.crew import Crew
+from sqlml.search.ensemble import cross_fit_raw, select_raw_weights
+from sqlml.search.fitted import Blend, FeatureOp, Link
+from sqlml.search.interval import bootstrap_interval
+from sqlml.search.leaderboard import Leaderboard, Member
+from sqlml.search.orders import FitAnswer, FitOrder
+from sqlml.search.scores import predicted
+from sqlml.search.threshold import choose_threshold
+from sqlml.search.trial import Evaluation, fit_name, rank_evaluations
+from sqlml.search.union import Finish, Share, choose_blend, unite
+
+MAX_CANDIDATES = 16
+"""So many of the best trials stand for election, beside the best of each estimator."""
+MAX_KEPT = 24
+"""The files of so many of the best trials are kept."""
+MAX_CHECKED_ROWS = 1000
+REFIT_GROWTH = 0.5
+"""More rows bear more rounds: as many times as rows, to this power."""
+CAREFUL = 1.3
+"""A refit is taken to need this much longer than the rows say."""
+MAX_REFIT_SHARE = 0.25
+"""Of the time that is left, refits are planned to take at most so much."""
+EXPECTED_MEMBERS = 4
+ELECTION_SCORES = 1000
+"""Choosing weights and judging them takes as long as so many scores, roughly."""
+MAX_ELECTION_SHARE = 0.08
+LAST_WORDS_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elected:
+    """A trial of the ensemble with its weight."""
+
+    evaluation: Evaluation
+    weight: float
+    is_bag: bool
+    """Whether the fits of its folds answer together."""
+
+
+class Assembler:
+    """Makes models of a search's trials."""
+
+    def __init__(self, bench: Bench, crew: Crew):
+        self._bench, self._crew = bench, crew
+        self._forgotten: set[int] = set()
+        self._started = time.monotonic()
+        self.score_time_s = 0.0
+        """Seconds that the last score took."""
+
+    def with_cost(self, evaluation: Evaluation) -> Evaluation:
+        """Add what the prediction of a row costs by one of a trial's fits."""
+        if not evaluation.answers:
+            return evaluation
+        cost = self._feature_cost_ns() + self._fit_cost_ns(evaluation)
+        return replace(evaluation, result=replace(evaluation.result, predict_cost_ns=cost))
+
+    def unneeded(self, ranked: list[Evaluation], evaluations: list[Evaluation]) -> list[Evaluation]:
+        """Find the trials whose files no model will need, each once."""
+        needed = {each.number for each in self._candidates(ranked, MAX_KEPT)} | {0}
+        found = [
+            each
+            for each in evaluations
+            if each.number not in needed and each.number not in self._forgotten
+        ]
+        self._forgotten |= {each.number for each in found}
+        return found
+
+    def reserve_s(self, evaluations: list[Evaluation]) -> float:
+        """Seconds that the model will take to make, by what the best trials took."""
+        bench = self._bench
+        ranked = rank_evaluations(bench, evaluations)
+        elected = self._bagged(
+            [
+                Elected(evaluation=each, weight=1.0, is_bag=False)
+                for each in ranked[:EXPECTED_MEMBERS]
+            ]
+        )
+        refits = [self._refit_time_s(each.evaluation) for each in elected if not each.is_bag]
+        processes = max(bench.plan.processes or 1, 1)
+        # One member should be fitted on all rows, however long that takes.
+        refit_s = max(
+            min(sum(refits) / processes, MAX_REFIT_SHARE * self._time_s), max(refits, default=0.0)
+        )
+        # What was written is read again.
+        read_s = sum(
+            answer.keep_s for each in elected if each.is_bag for answer in each.evaluation.answers
+        )
+        return self._election_time_s() + refit_s + read_s
+
+    @property
+    def _time_s(self) -> float:
+        """The seconds of the search as a whole."""
+        return max(self._bench.plan.deadline - self._started, 0.0)
+
+    def _election_time_s(self) -> float:
+        """Seconds that choosing and judging weights will take."""
+        return min(ELECTION_SCORES * self.score_time_s, MAX_ELECTION_SHARE * self._time_s)
+
+    def interim(self, evaluations: list[Evaluation]) -> Leaderboard:
+        """Make a model of the best single trial, without any further fit."""
+        best = rank_evaluations(self._bench, evaluations)[0]
+        return self._make(evaluations, self._bagged([_alone(best)]), [best], has_time=False)
+
+    def assemble(self, evaluations: list[Evaluation]) -> Leaderboard:
+        """Make the model of the trials that are best together."""
+        ranked = rank_evaluations(self._bench, evaluations)
+        left_s = self._bench.plan.deadline - LAST_WORDS_S - time.monotonic()
+        count = MAX_CANDIDATES if left_s > self._election_time_s() else 0
+        candidates = self._candidates(ranked, count) if count else ranked[:1]
+        if candidates[0].choice.estimator is not EstimatorName.BASELINE:
+            # As a member it would only shrink the others, which is for calibration to do.
+            candidates = [
+                each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
+            ]
+        elected = self._bagged(self._elect(candidates))
+        return self._make(evaluations, elected, candidates, has_time=True)
+
+    def _candidates(self, ranked: list[Evaluation], count: int) -> list[Evaluation]:
+        """Take the best trials, and the best two of each estimator."""
+        by_estimator: dict[EstimatorName, int] = {}
+        taken: list[Evaluation] = []
+        for place, each in enumerate(ranked):
+            earlier = by_estimator.get(each.choice.estimator, 0)
+            by_estimator[each.choice.estimator] = earlier + 1
+            if place < count or earlier < 2:
+                taken.append(each)
+        return taken
+
+    def _make(
+        self,
+        evaluations: list[Evaluation],
+        elected: list[Elected],
+        candidates: list[Evaluation],
+        *,
+        has_time: bool,
+    ) -> Leaderboard:
+        """Fit what is to be fitted, judge and describe."""
+        bench = self._bench
+        judged = self._judge(elected, candidates, evaluations[0])
+        shares, refit_count = self._shares(elected, has_time=has_time)
+        model = unite(bench, shares, judged.finish)
+        checked = bench.held if bench.held_count else np.arange(bench.rows.size)
+        checked = checked[:MAX_CHECKED_ROWS]
+        members = tuple(
+            Member(
+                number=each.evaluation.number,
+                weight=each.weight,
+                fit_count=len(each.evaluation.answers) if each.is_bag else 1,
+            )
+            for each in elected
+        )
+        is_refit = refit_count == len(elected)
+        return Leaderboard(
+            problem_type=bench.task.problem_type,
+            metric=bench.metric.name,
+            direction=bench.metric.direction,
+            trials=tuple(each.result for each in evaluations),
+            winner=elected[0].evaluation.result,
+            members=members,
+            model=model,
+            predict_cost_ns=self._feature_cost_ns() + self._cost_ns(elected),
+            score=judged.score,
+            interval=judged.interval,
+            baseline_score=judged.baseline_score,
+            split=self._describe_split(elected, is_refit),
+            train_row_count=bench.rows.size if is_refit else bench.searched_count,
+            holdout_row_count=bench.held_count,
+            decisions=bench.sample.features.decisions,
+            checked_rows=bench.dataset.table.take(bench.rows[checked]),
+            checked_scores=raw_of_model(bench, shares, judged.finish, checked),
+        )
+
+    def _judge(
+        self, elected: list[Elected], candidates: list[Evaluation], baseline: Evaluation
+    ) -> "Judged":
+        """Score on the holdout, or on the rows of the folds by weights that others chose."""
+        bench = self._bench
+        evaluations = [each.evaluation for each in elected]
+        weights = np.array([each.weight for each in elected])
+        rows = self._scored(candidates)
+        whole = _blend([self._oof_rows(each, rows) for each in evaluations], weights)
+        truth, weight = self._truth(rows)
+        scale, offsets = calibrate(whole, truth, weight, bench.task.problem_type)
+        finish = Finish(scale=scale, offsets=offsets)
+        if bench.task.problem_type is ProblemType.BINARY:
+            finished = _calibrated(whole, finish)
+            threshold = choose_threshold(finished, truth, weight, bench.metric)
+            finish = replace(finish, threshold=threshold)
+        if bench.held_count:
+            rows = bench.held
+            truth, weight = self._truth(rows)
+            whole = _blend([self._held(each) for each in elected], weights)
+            base = self._shown(self._held(_alone(baseline)), Finish())
+        else:
+            whole = self._cross_blend(candidates, rows)
+            base = self._shown(self._oof_rows(baseline, rows), Finish())
+        shown = self._shown(whole, finish)
+        return Judged(
+            finish=finish,
+            score=bench.metric.score(truth, shown, weight),
+            interval=bootstrap_interval(truth, shown, weight, bench.metric, bench.plan.seed),
+            baseline_score=bench.metric.score(truth, base, weight),
+        )
+
+    def _cross_blend(self, candidates: list[Evaluation], rows: I64) -> F64:
+        """Blend for each row with weights that other rows have chosen, among all candidates."""
+        truth, weight = self._truth(rows)
+        oofs = [self._oof_rows(each, rows) for each in candidates]
+        if len(oofs) == 1:
+            return oofs[0]
+        costs, limit = self._costs(candidates)
+        return cross_fit_raw(oofs, truth, weight, self._bench.metric, costs, limit)
+
+    def _elect(self, candidates: list[Evaluation]) -> list[Elected]:
+        """Choose the members among the candidates and their weights, largest first."""
+        if len(candidates) == 1:
+            return [_alone(candidates[0])]
+        rows = self._scored(candidates)
+        truth, weight = self._truth(rows)
+        oofs = [self._oof_rows(each, rows) for each in candidates]
+        costs, limit = self._costs(candidates)
+        weights = select_raw_weights(oofs, truth, weight, self._bench.metric, costs, limit)
+        elected = [
+            Elected(evaluation=each, weight=float(weight), is_bag=False)
+            for each, weight in zip(candidates, weights, strict=True)
+            if weight > 0
+        ]
+        return sorted(elected, key=lambda each: -each.weight)
+
+    def _costs(self, evaluations: list[Evaluation]) -> tuple[F64, float | None]:
+        """What each trial's fit costs a row, and what all may cost together."""
+        limit = self._limit_ns()
+        costs = np.array([self._fit_cost_ns(each) for each in evaluations])
+        return costs, None if limit == math.inf else limit
+
+    def _bagged(self, elected: list[Elected]) -> list[Elected]:
+        """Let the folds' fits answer together where the cost allows, heaviest weights first."""
+        if self._bench.is_ordered:
+            # The fits of earlier folds know the past only.
+            return elected
+        left_ns = self._limit_ns() - sum(self._fit_cost_ns(each.evaluation) for each in elected)
+        made: list[Elected] = []
+        for each in sorted(elected, key=lambda each: -each.weight):
+            count = len(each.evaluation.answers)
+            extra_ns = (count - 1) * self._fit_cost_ns(each.evaluation)
+            is_bag = count > 1 and extra_ns <= left_ns
+            left_ns -= extra_ns if is_bag else 0.0
+            made.append(replace(each, is_bag=is_bag))
+        return made
+
+    def _shares(self, elected: list[Elected], *, has_time: bool) -> tuple[list[Share], int]:
+        """Get the fits; also how many of the members were fitted on all rows."""
+        refits = [each for each in elected if not each.is_bag] if has_time else []
+        answers = self._refit(refits)
+        shares: list[Share] = []
+        refit_count = 0
+        for each in elected:
+            evaluation = each.evaluation
+            if each.is_bag:
+                names = evaluation.fit_names
+            elif answers.get(evaluation.number) is not None:
+                names = (fit_name(evaluation.number, None),)
+                refit_count += 1
+            else:
+                # The last fold's fit: with an order it has seen the most.
+                names = evaluation.fit_names[-1:]
+            shares += [
+                Share(weight=each.weight / len(names), fit=self._crew.read_fit(name))
+                for name in names
+            ]
+        return shares, refit_count
+
+    def _refit(self, elected: list[Elected]) -> dict[int, FitAnswer]:
+        """Fit on all rows what there is time for; a fit that time has cut does not count."""
+        until = self._bench.plan.deadline - LAST_WORDS_S
+        processes = max(self._bench.plan.processes or 1, 1)
+        left_s = (until - time.monotonic()) * processes
+        orders: list[tuple[int, FitOrder]] = []
+        for each in elected:
+            needed_s = self._refit_time_s(each.evaluation)
+            if needed_s > left_s:
+                continue
+            left_s -= needed_s
+            orders.append((each.evaluation.number, self._refit_order(each.evaluation, until)))
+        answers = self._crew.fit_all([order for _, order in orders], until)
+        return {
+            number: answer
+            for (number, _), answer in zip(orders, answers, strict=True)
+            if answer is not None and not answer.is_cut
+        }
+
+    def _refit_order(self, evaluation: Evaluation, until: float) -> FitOrder:
+        """Order a fit on all rows, which bear some more rounds than a fold's."""
+        growth = self._growth() ** REFIT_GROWTH
+        rounds = None if evaluation.rounds is None else math.ceil(evaluation.rounds * growth)
+        return FitOrder(
+            name=fit_name(evaluation.number, None),
+            estimator=evaluation.choice.estimator,
+            hyperparameters=evaluation.choice.hyperparameters,
+            until=until,
+            rounds=rounds,
+        )
+
+    def _refit_time_s(self, evaluation: Evaluation) -> float:
+        """Seconds that a fit on all rows will take."""
+        return float(evaluation.fold_time_s * self._growth() ** (1 + REFIT_GROWTH) * CAREFUL)
+
+    def _growth(self) -> float:
+        """How many times the rows of a fold all rows are."""
+        return self._bench.rows.size / self._bench.folds[-1].train.size
+
+    def _limit_ns(self) -> float:
+        """What the parts of a model may cost a row."""
+        limit_s = self._bench.plan.predict_cost_s
+        if limit_s is None:
+            return math.inf
+        return max(limit_s * 1e9 - self._feature_cost_ns(), 0.0)
+
+    def _feature_cost_ns(self) -> float:
+        """What encoding a row costs at most."""
+        ops = [feature.op for feature in self._bench.sample.features.features]
+        texts = max(len(self._bench.sample.texts), 1)
+        topic_count = ops.count(FeatureOp.TOPIC)
+        return predict_cost_ns(
+            [], len(ops) - topic_count, self._word_count, math.ceil(topic_count / texts)
+        )
+
+    @cached_property
+    def _word_count(self) -> float:
+        """Terms of a row's texts that are known, on average."""
+        return float(sum(text.nnz for text in self._bench.sample.texts) / self._bench.rows.size)
+
+    def _fit_cost_ns(self, evaluation: Evaluation) -> float:
+        """What one of a trial's fits costs a row, on average."""
+        costs = [
+            sum(part_cost_ns(PartFacts(**part), self._word_count) for part in answer.facts)
+            for answer in evaluation.answers
+        ]
+        return float(np.mean(costs))
+
+    def _cost_ns(self, elected: list[Elected]) -> float:
+        """What the parts of a model cost a row."""
+        return math.fsum(
+            self._fit_cost_ns(each.evaluation)
+            * (len(each.evaluation.answers) if each.is_bag else 1)
+            for each in elected
+        )
+
+    def _scored(self, evaluations: Sequence[Evaluation]) -> I64:
+        """Rows of the sample that the folds of all these trials have validated, ascending."""
+        count = min(len(each.answers) for each in evaluations)
+        return np.sort(np.concatenate([fold.valid for fold in self._bench.folds[:count]]))
+
+    def _oof_rows(self, evaluation: Evaluation, rows: I64) -> F64:
+        """Get what a trial's folds say of rows: raw scores of classes, or responses."""
+        bench = self._bench
+        made = np.empty((bench.searched_count, bench.task.output_count))
+        for fold, answer in enumerate(evaluation.answers):
+            raw = self._crew.read_raw(evaluation.number, fold, "valid")
+            made[bench.folds[fold].valid] = self._blended(raw, Link(answer.link))
+        return made[rows]
+
+    def _held(self, elected: Elected) -> F64:
+        """
+        Get what a member says of the holdout, as `_oof_rows` does.
+
+        All fits of a bag answer. For a refit each row is answered by one fold's fit, which
+        has learnt from a little less than the refit will.
+        """
+        evaluation = elected.evaluation
+        raws = [
+            self._blended(self._crew.read_raw(evaluation.number, fold, "held"), Link(answer.link))
+            for fold, answer in enumerate(evaluation.answers)
+        ]
+        if elected.is_bag:
+            return np.asarray(np.mean(raws, axis=0))
+        if self._bench.is_ordered:
+            return raws[-1]
+        turns = np.arange(len(raws[0])) % len(raws)
+        return np.asarray(np.choose(turns[:, None], raws))
+
+    def _blended(self, raw: F64, link: Link) -> F64:
+        """Turn raw scores into what models blend: of numbers the responses."""
+        if self._bench.task.problem_type is ProblemType.REGRESSION:
+            return self._bench.predicted(raw, link).reshape(-1, 1)
+        return raw
+
+    def _shown(self, blended: F64, finish: Finish) -> F64:
+        """Turn a blend into what metrics score."""
+        if self._bench.task.problem_type is ProblemType.REGRESSION:
+            return blended[:, 0]
+        raw = _calibrated(blended, finish)
+        if finish.threshold:
+            raw = raw - finish.threshold
+        return self._bench.predicted(raw, Link.IDENTITY)
+
+    def _truth(self, rows: I64) -> tuple[F64, F64 | None]:
+        """Get target and weight of rows of the sample."""
+        sample = self._bench.sample
+        return sample.target[rows], None if sample.weight is None else sample.weight[rows]
+
+    def _describe_split(self, elected: list[Elected], is_refit: bool) -> str:
+        """Say which rows the score is from and which the model was fitted on."""
+        bench = self._bench
+        used, held = bench.rows.size, bench.held_count
+        of = "all" if used == bench.dataset.row_count else "a random"
+        fold_count = min(len(each.evaluation.answers) for each in elected)
+        scored = f"holdout of {held} rows" if held else f"{fold_count}-fold cross-validation"
+        if is_refit:
+            return f"{scored}, then fit on {of} {used} rows"
+        if all(each.is_bag for each in elected):
+            return f"{scored}, models of {fold_count} folds together"
+        return f"{scored}, models of folds and of {of} {used} rows together"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How good a blend is, and what is done to it at the end."""
+
+    finish: Finish
+    score: float
+    interval: tuple[float, float]
+    baseline_score: float
+
+
+def raw_of_model(bench: Bench, shares: Sequence[Share], finish: Finish, rows: I64) -> F64:
+    """Compute the raw scores of a model by its fits, for rows of the bench's sample."""
+    encoded = bench.sample.rows.take(rows)
+    problem_type = bench.task.problem_type
+    blend, _ = choose_blend(problem_type, [share.fit.link for share in shares])
+    total = np.zeros((len(encoded), bench.task.output_count))
+    for share in shares:
+        raw = share.fit.raw(encoded)
+        if blend is Blend.RESPONSE:
+            raw = predicted(problem_type, raw, share.fit.link).reshape(-1, 1)
+        total += share.weight * raw
+    return _calibrated(total, finish)
+
+
+def _calibrated(raw: F64, finish: Finish) -> F64:
+    """Scale and shift raw scores."""
+    scaled = raw if finish.scale == 1 else raw * finish.scale
+    return scaled + np.array(finish.offsets) if finish.offsets else scaled
+
+
+def _blend(candidates: Sequence[F64], weights: F64) -> F64:
+    """Add up predictions."""
+    total = np.zeros_like(candidates[0])
+    for candidate, weight in zip(candidates, weights, strict=True):
+        total += weight * candidate
+    return total
+
+
+def _alone(evaluation: Evaluation) -> Elected:
+    """Make a trial the only member."""
+    return Elected(evaluation=evaluation, weight=1.0, is_bag=False)

@@ -1,0 +1,160 @@
+"""
+The process that fits: it takes one order a line and answers in one line.
+
+It knows nothing of trials and scores. Its standard output belongs to the answers; what
+libraries print goes to the standard error.
+"""
+
+import json
+import os
+import queue
+import resource
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sqlml.search.arrays import I64
+from sqlml.search.estimators import ESTIMATORS
+from sqlml.search.estimators.estimator import Fit, Fitter, Order, OutOfTime
+from sqlml.search.estimators.files import write_fit
+from sqlml.search.folder import Folder
+from sqlml.search.orders import FitAnswer, FitOrder
+from sqlml.search.pool import Message
+
+
+class Desk:
+    """The sample of a job with its fitters, which keep what all fits share."""
+
+    def __init__(self, folder: Folder):
+        self._folder = folder
+        self._sample = folder.read_sample()
+        self._folds = folder.read_folds()
+        self._held = folder.read_held()
+        self._fitters: dict[str, Fitter] = {}
+        self._shares: dict[tuple[int, float], I64] = {}
+
+    def fit(self, order: FitOrder) -> FitAnswer:
+        """Fit as ordered, keep the fit, and what it says of the rows that it did not see."""
+        started = time.monotonic()
+        if order.estimator not in self._fitters:
+            self._fitters[order.estimator] = ESTIMATORS[order.estimator].fitter(self._sample)
+        valid = None if order.fold is None else self._folds[order.fold].valid
+        fit = self._fitters[order.estimator].fit(
+            order.hyperparameters,
+            Order(
+                until=order.until,
+                train=self._train(order),
+                valid=None if order.is_probe else valid,
+                rounds=order.rounds,
+            ),
+        )
+        fitted = time.monotonic()
+        if not order.is_probe:
+            self._keep(order, fit)
+        return FitAnswer(
+            took_s=fitted - started,
+            keep_s=time.monotonic() - fitted,
+            rounds=fit.rounds,
+            is_cut=fit.is_cut,
+            link=fit.link,
+            facts=tuple(asdict(each) for each in fit.facts),
+        )
+
+    def _train(self, order: FitOrder) -> I64 | None:
+        """Get the rows to fit on: always the same array for the same rows."""
+        if order.fold is None:
+            return None
+        rows = self._folds[order.fold].train
+        if order.share >= 1:
+            return rows
+        key = (order.fold, order.share)
+        if key not in self._shares:
+            rng = np.random.default_rng(self._sample.seed)
+            count = int(np.ceil(rows.size * order.share))
+            self._shares[key] = np.sort(rng.choice(rows, count, replace=False))
+        return self._shares[key]
+
+    def _keep(self, order: FitOrder, fit: Fit) -> None:
+        """Write raw scores, and the fit where it may be needed."""
+        rows = self._sample.rows
+        if order.fold is not None:
+            valid = self._folds[order.fold].valid
+            self._folder.write_raw(order.name, "valid", fit.raw(rows.take(valid)))
+        if order.share < 1:
+            return
+        if order.fold is not None and self._held.size:
+            self._folder.write_raw(order.name, "held", fit.raw(rows.take(self._held)))
+        path = self._folder.fit_path(order.name)
+        path.mkdir()
+        write_fit(fit, path)
+
+
+def main() -> None:
+    """Answer orders until the standard input ends."""
+    output = _take_output()
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(messages,), name="read", daemon=True).start()
+    _write(output, {"ready": True})
+    desk: Desk | None = None
+    folder = Folder(Path())
+    while True:
+        message = messages.get()
+        if "open" in message:
+            folder, desk = Folder(Path(message["open"])), None
+            _limit_memory(message["memory_bytes"])
+            continue
+        try:
+            desk = desk or Desk(folder)
+            answer = asdict(desk.fit(FitOrder(**message)))
+            _write(output, {"answer": answer})
+        except OutOfTime as reason:
+            _write(output, {"error": str(reason), "is_out_of_time": True})
+        except MemoryError as reason:
+            desk = None
+            _write(output, {"error": f"there was not enough memory: {reason}"})
+        except Exception as reason:
+            _write(output, {"error": f"{type(reason).__name__}: {reason}"})
+
+
+def _take_output() -> int:
+    """Keep the standard output for the answers."""
+    output = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return output
+
+
+def _read(messages: "queue.SimpleQueue[Message]") -> None:
+    """Pass on what comes; exit at its end, also in the middle of a fit: the owner is dead."""
+    pending = b""
+    # Not sys.stdin: its lock would be held when the interpreter shuts down.
+    while chunk := os.read(sys.stdin.fileno(), 1 << 16):
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            messages.put(json.loads(line))
+    os._exit(1)
+
+
+def _write(output: int, message: dict[str, Any]) -> None:
+    """Write one line; exit where nobody reads it any more."""
+    data = json.dumps(message).encode() + b"\n"
+    try:
+        while data:
+            data = data[os.write(output, data) :]
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _limit_memory(size_bytes: int | None) -> None:
+    """Let allocations beyond the limit fail, which is an error of one fit."""
+    if size_bytes is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, hard))
+
+
+if __name__ == "__main__":
+    main()

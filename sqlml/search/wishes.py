@@ -1,0 +1,150 @@
+"""
+What a user says of hyperparameters, applied to the spaces and portfolios of the estimators.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+
+from sqlml.enums import EstimatorName, ProblemType
+from sqlml.errors import OptionNotUsable
+from sqlml.search.estimators import ESTIMATORS
+from sqlml.search.estimators.estimator import Choice, Task
+from sqlml.search.leaderboard import Hyperparameters
+from sqlml.search.plan import Asked, Given
+from sqlml.search.space import Choices, Dimension, Range
+
+TREES = Range(low=1, high=10_000, is_log=True, is_integer=True)
+BALANCE = Choices(("none", "balanced"))
+PLACES = {
+    EstimatorName.LINEAR: (0.0, 4.0),
+    EstimatorName.LIGHTGBM: (0.5, 1.0),
+    EstimatorName.EXTRA_TREES: (2.1, 5.0),
+}
+"""Where an estimator's first setting comes in the order of all, and how far apart the next are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """The space of one estimator under a user's wishes."""
+
+    dimensions: Mapping[str, Dimension]
+    fixed: Hyperparameters
+
+    def complete(self, hyperparameters: Hyperparameters) -> Hyperparameters:
+        """Bring a setting into the space: the nearest values, and the fixed ones."""
+        near = {
+            name: nearest(dimension, hyperparameters.get(name))
+            for name, dimension in self.dimensions.items()
+        }
+        return {**hyperparameters, **near, **self.fixed}
+
+
+def make_spaces(
+    estimators: tuple[EstimatorName, ...], task: Task, asked: Mapping[str, Asked]
+) -> dict[EstimatorName, Space]:
+    """Narrow the estimators' spaces. A name that none of them has is refused."""
+    whole = {
+        name: {**_unsearched(name, task), **ESTIMATORS[name].space(task)} for name in estimators
+    }
+    known = {each for dimensions in whole.values() for each in dimensions}
+    for name in asked:
+        if name not in known:
+            raise _unknown(name, known)
+    return {
+        name: _narrow(ESTIMATORS[name].space(task), dimensions, asked)
+        for name, dimensions in whole.items()
+    }
+
+
+def make_portfolio(
+    spaces: Mapping[EstimatorName, Space], task: Task, rate: float
+) -> Iterator[Choice]:
+    """Interleave the estimators' portfolios: each kind early. None comes twice."""
+    placed: list[tuple[float, EstimatorName, Hyperparameters]] = []
+    for name in spaces:
+        first, step = PLACES[name]
+        for index, each in enumerate(ESTIMATORS[name].portfolio(task, rate)):
+            placed.append((first + step * index, name, each))
+    seen: list[Choice] = []
+    for _, name, each in sorted(placed, key=lambda entry: entry[0]):
+        choice = Choice(estimator=name, hyperparameters=spaces[name].complete(each))
+        if choice not in seen:
+            seen.append(choice)
+            yield choice
+
+
+def nearest(
+    dimension: Dimension, value: str | int | float | bool | None
+) -> str | int | float | bool:
+    """Find the value of a dimension that is nearest; without a value one in its middle."""
+    if isinstance(dimension, Choices):
+        if value in dimension.values:
+            return next(each for each in dimension.values if each == value)
+        numbers = [float(each) for each in dimension.values if isinstance(each, (int, float))]
+        if len(numbers) < len(dimension.values) or not isinstance(value, (int, float)):
+            return dimension.values[0]
+        return dimension.values[int(np.argmin(np.abs(np.array(numbers) - value)))]
+    low, high = dimension.low, dimension.high
+    if not isinstance(value, (int, float)):
+        value = (low * high) ** 0.5 if dimension.is_log else (low + high) / 2
+    near = min(max(float(value), low), high)
+    return round(near) if dimension.is_integer else near
+
+
+def _unsearched(estimator: EstimatorName, task: Task) -> Mapping[str, Dimension]:
+    """Get the hyperparameters that trials choose only where a user speaks of them."""
+    trees = {"num_trees": TREES} if estimator is EstimatorName.LIGHTGBM else {}
+    balance = {"class_weight": BALANCE} if task.problem_type is not ProblemType.REGRESSION else {}
+    return {**trees, **balance}
+
+
+def _narrow(
+    searched: Mapping[str, Dimension],
+    dimensions: Mapping[str, Dimension],
+    asked: Mapping[str, Asked],
+) -> Space:
+    """Replace the dimensions that a user speaks of; what is one value only is fixed."""
+    left: dict[str, Dimension] = {}
+    fixed: Hyperparameters = {}
+    for name, dimension in dimensions.items():
+        wish = asked.get(name)
+        if wish is None:
+            if name in searched:
+                left[name] = dimension
+        elif isinstance(wish, Given):
+            left[name] = _within(name, dimension, wish)
+        elif isinstance(wish, tuple):
+            left[name] = Choices(wish)
+        else:
+            fixed[name] = wish
+    return Space(dimensions=left, fixed=fixed)
+
+
+def _within(name: str, dimension: Dimension, wish: Given) -> Dimension:
+    """Give a dimension the bounds that a user wants."""
+    if isinstance(dimension, Choices):
+        values = ", ".join(str(value) for value in dimension.values)
+        raise OptionNotUsable(
+            f'hyperparameter "{name}" is not a range',
+            detail=f"Its values are {values}.",
+            hint=f"Write {name} = CHOICE(...), or one value.",
+        )
+    return Range(
+        low=wish.low,
+        high=wish.high,
+        is_log=dimension.is_log and wish.low > 0,
+        is_integer=dimension.is_integer,
+    )
+
+
+def _unknown(name: str, known: set[str]) -> OptionNotUsable:
+    """Say that no estimator has a hyperparameter of this name."""
+    close = get_close_matches(name, known, n=1)
+    return OptionNotUsable(
+        f'no estimator of this search has a hyperparameter "{name}"',
+        detail=f"Hyperparameters: {', '.join(sorted(known))}.",
+        hint=f'Did you mean "{close[0]}"?' if close else "Leave it out, or add an estimator.",
+    )
