@@ -359,3 +359,10 @@ def test_the_same_seed_gives_the_same_features():
         first.encode(dataset.table).matrix.tobytes()
         == second.encode(dataset.table).matrix.tobytes()
     )
+
+
+def test_values_that_come_again_and_again_are_not_looked_into():
+    values = [f"n{index}" for index in range(60)]
+    often, seldom = (learn_set(a=values * times).features for times in (6, 4))
+    assert [each.op for each in often] == [FeatureOp.CODE, FeatureOp.LOOKUP]
+    assert [each.op for each in seldom[2:]] == [FeatureOp.CHARACTERS, FeatureOp.DIGITS]
