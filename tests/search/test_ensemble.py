@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit, softmax
 
@@ -123,6 +123,7 @@ def test_selection_is_a_plain_greedy_one():
     assert weights.tolist() == pytest.approx((best / best.sum()).tolist())
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.5, 10), min_size=5, max_size=5), st.floats(0.1, 30))
 def test_costs_stay_under_the_limit(costs, limit):
     candidates, truth = make_numbers(60)

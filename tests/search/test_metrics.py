@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
@@ -167,6 +167,7 @@ def test_confusion_sums_weights():
     assert found.tolist() == [[0, 2], [5, 3]]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 2), min_size=1, max_size=12),
     st.lists(st.integers(0, 2), min_size=12, max_size=12),

@@ -5,7 +5,7 @@ Splits: nothing on both sides, every class where it is needed, the same rows hel
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlml.enums import ProblemType
@@ -183,6 +183,7 @@ def test_single_fold_validates_an_eighth_at_most_50_000():
     assert make_folds(make_numbers(1_000_000), 1, rng())[0].valid.size == 50_000
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=4, max_size=60), st.integers(2, 8))
 def test_every_class_is_learnt_in_every_fold(codes, count):
     target = make_classes(np.unique(codes, return_inverse=True)[1])
@@ -190,6 +191,7 @@ def test_every_class_is_learnt_in_every_fold(codes, count):
         assert np.array_equal(np.unique(target.values[fold.train]), np.unique(target.values))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 9), min_size=6, max_size=80).filter(lambda each: len(set(each)) > 1),
     st.integers(2, 5),
@@ -223,6 +225,7 @@ def test_one_large_group_is_alone():
     assert sorted(fold.valid.size for fold in folds) == [50, 50, 500]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=4, max_size=60), st.integers(1, 5))
 def test_validation_is_later_than_training(times, count):
     order = np.array([*times, 0, 13], dtype=float)
