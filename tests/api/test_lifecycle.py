@@ -44,14 +44,14 @@ def test_a_model_is_trained_and_answers(connection, module_worker):
 
 
 def test_an_interim_version_answers_while_training_goes_on(connection, database, module_worker):
-    session = Session(database, "soon", '{"time_limit": "20 s", "anytime": true}')
+    session = Session(database, "soon", '{"time_limit": "120 s", "trials": 6, "anytime": true}')
     state = "SELECT status, version, is_interim FROM sqlml.models WHERE model = 'soon'"
-    wait_for(lambda: connection.execute(state).fetchone()[1], 40, "there is an interim version")
+    wait_for(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
     status, first, is_interim = connection.execute(state).fetchone()
     assert (status, is_interim) == ("training", True)
     answers = connection.execute("SELECT predict_soon(c) FROM customers AS c").fetchall()
     assert {type(answer) for (answer,) in answers} == {bool}
-    assert session.join(60) is None
+    assert session.join(120) is None
     status, last, is_interim = connection.execute(state).fetchone()
     assert (status, is_interim) == ("ready", False)
     assert last > first
@@ -65,7 +65,7 @@ def test_an_interim_version_answers_while_training_goes_on(connection, database,
 
 
 def test_a_cancel_keeps_what_answers_already(connection, database, module_worker):
-    session = Session(database, "kept", '{"time_limit": "60 s", "anytime": true}')
+    session = Session(database, "kept", '{"time_limit": "120 s", "anytime": true}')
     state = "SELECT status, version FROM sqlml.models WHERE model = 'kept'"
     wait_for(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
     session.connection.cancel_safe()

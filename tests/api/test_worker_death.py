@@ -33,14 +33,15 @@ def test_killed_worker_the_next_one_takes_the_job_again(connection, database, st
 
 def test_the_next_worker_goes_on_from_the_trials_of_the_last(connection, database, start_worker):
     worker = start_worker()
-    session = Session(database, "resumed", '{"time_limit": "20 s", "estimators": "lightgbm"}')
+    options = '{"time_limit": "120 s", "trials": 6, "estimators": "linear"}'
+    session = Session(database, "resumed", options)
     trials = "SELECT trial FROM sqlml.trials WHERE model = 'resumed' ORDER BY trial"
-    wait_for(lambda: len(connection.execute(trials).fetchall()) >= 2, 30, "trials are written")
+    wait_for(lambda: len(connection.execute(trials).fetchall()) >= 2, 60, "trials are written")
     worker.kill()
     wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
     before = connection.execute(trials).fetchall()
     start_worker()
-    assert session.join(60) is None
+    assert session.join(120) is None
     after = connection.execute(trials).fetchall()
     assert after[: len(before)] == before
     assert [number for (number,) in after] == list(range(len(after)))
