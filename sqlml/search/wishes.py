@@ -97,8 +97,9 @@ def nearest(
 def unsearched(estimator: EstimatorName, task: Task) -> Mapping[str, Dimension]:
     """Get the hyperparameters that trials choose only where a user speaks of them."""
     trees = {"num_trees": TREES} if estimator is EstimatorName.LIGHTGBM else {}
-    balance = {"class_weight": BALANCE} if task.problem_type is not ProblemType.REGRESSION else {}
-    return {**trees, **balance}
+    has_classes = task.problem_type is not ProblemType.REGRESSION
+    is_learner = estimator is not EstimatorName.BASELINE
+    return {**trees, **({"class_weight": BALANCE} if has_classes and is_learner else {})}
 
 
 def _narrow(
