@@ -87,9 +87,7 @@ def run_job(assignment: Assignment, dsn: str, pool: Pool) -> None:
             Queue(connection).finish(job, JobStatus.FAILED, _wrap(error))
 
 
-def train(
-    assignment: Assignment, dsn: str, connection: psycopg.Connection, pool: Pool
-) -> None:
+def train(assignment: Assignment, dsn: str, connection: psycopg.Connection, pool: Pool) -> None:
     """The stages: extract, search, compile, verify, publish."""
     job = assignment.job
     finished = read_trials(connection, job)

@@ -96,7 +96,7 @@ class Assembler:
             ]
         )
         refits = [self._refit_time_s(each.evaluation) for each in elected if not each.is_bag]
-        processes = max(bench.plan.processes or 1, 1)
+        processes = bench.process_count
         # One member should be fitted on all rows, however long that takes.
         refit_s = max(
             min(sum(refits) / processes, MAX_REFIT_SHARE * self._time_s), max(refits, default=0.0)
@@ -293,7 +293,7 @@ class Assembler:
     def _refit(self, elected: list[Elected]) -> dict[int, FitAnswer]:
         """Fit on all rows what there is time for; a fit that time has cut does not count."""
         until = self._bench.plan.deadline - LAST_WORDS_S
-        processes = max(self._bench.plan.processes or 1, 1)
+        processes = self._bench.process_count
         left_s = (until - time.monotonic()) * processes
         orders: list[tuple[int, FitOrder]] = []
         for each in elected:

@@ -19,6 +19,7 @@ from sqlml.search.features import learn_features
 from sqlml.search.fitted import Link
 from sqlml.search.metrics import Metric, find_metric
 from sqlml.search.plan import Plan
+from sqlml.search.pool import count_processes
 from sqlml.search.scores import predicted
 from sqlml.search.split import Fold, Ties, make_folds, split_holdout
 from sqlml.search.target import Target, check_weights, read_target
@@ -53,6 +54,11 @@ class Bench:
     def task(self) -> Task:
         """What is learnt."""
         return self.sample.task
+
+    @property
+    def process_count(self) -> int:
+        """Processes that run trials side by side."""
+        return self.plan.processes or count_processes()
 
     @property
     def searched_count(self) -> int:

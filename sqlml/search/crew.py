@@ -19,7 +19,7 @@ from sqlml.search.trial import Evaluation, fit_name
 
 HANG_FACTOR = 2.0
 """A fit that takes so many times its slot is killed."""
-MIN_HANG_S = 3.0
+MIN_HANG_S = 5.0
 """But not earlier than this after its slot: loading the sample and predicting take a while."""
 
 

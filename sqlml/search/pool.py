@@ -223,6 +223,14 @@ class Pool:
         process.end()
 
 
+def count_processes() -> int:
+    """Count the processes that run side by side where a plan does not say."""
+    # macOS does not know which cores a process may use.
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(cores, MAX_PROCESSES)
+
+
 def explain_exit(code: int) -> str:
     """Say how a process ended."""
     if code >= 0:

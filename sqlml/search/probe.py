@@ -71,14 +71,15 @@ def measure_pace(bench: Bench, crew: Crew, end: float) -> Pace:
 
 def choose_pace(bench: Bench, round_s: float, left_s: float) -> Pace:
     """Choose what is affordable where a round takes so long on a fold."""
-    processes = max(bench.plan.processes or 1, 1)
+    processes = bench.process_count
     trial_s = max(left_s, 0.0) * processes / WISHED_TRIALS
     fastest_s = round_s * ROUNDS_TIMES_RATE / FASTEST_RATE
     fold_count = min(max(int(trial_s / fastest_s), 1), len(bench.folds))
     if bench.plan.folds is not None or bench.held_count == 0:
         fold_count = len(bench.folds)
     affordable = round_s * ROUNDS_TIMES_RATE * fold_count / max(trial_s, 1e-9)
-    rate = min(max(affordable, SLOWEST_RATE), FASTEST_RATE)
+    # Two digits, as nobody wants to read more.
+    rate = float(f"{min(max(affordable, SLOWEST_RATE), FASTEST_RATE):.2g}")
     return Pace(
         rate=rate,
         fold_count=fold_count,

@@ -28,7 +28,7 @@ def race(bench: Bench, crew: Crew, sampler: Sampler, pace: Pace, end: float) -> 
     entrants = sampler.waiting
     row_count = bench.folds[0].train.size
     round_s = RACE_SHARE * (end - time.monotonic())
-    processes = max(bench.plan.processes or 1, 1)
+    processes = bench.process_count
     full_s = pace.fold_time_s * len(entrants) / processes
     if len(entrants) < 2 or full_s <= 0 or row_count < 2 * MIN_ROWS:
         return

@@ -4,7 +4,6 @@ The search: a dataset and a plan become a leaderboard.
 Owns the order of trials and the time each may take. `search` is the stage's entry.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from sqlml.search.folder import Folder
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
 from sqlml.search.orders import FitAnswer
 from sqlml.search.plan import Plan, PrunerName
-from sqlml.search.pool import MAX_PROCESSES, Pool, Reply
+from sqlml.search.pool import Pool, Reply
 from sqlml.search.probe import Pace, measure_pace, usual_pace
 from sqlml.search.process import Desk
 from sqlml.search.pruner import Pruner
@@ -79,7 +78,7 @@ def search(
         folder = Folder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sqlml-"))))
         bench = make_bench(dataset, plan)
         folder.write_sample(bench.sample, bench.folds, bench.held)
-        pool.open(folder.path, plan.processes or count_processes())
+        pool.open(folder.path, bench.process_count)
         report(Progress(phase=Phase.PREPARE, message=_summary(bench)))
         study = Study(bench, Crew(pool, folder, Desk(folder)), report, offer)
         study.run()
@@ -91,14 +90,6 @@ def search(
             )
         )
         return study.assembler.assemble(study.evaluations)
-
-
-def count_processes() -> int:
-    """Count the processes that run side by side where a plan does not say."""
-    # macOS does not know which cores a process may use.
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min(cores, MAX_PROCESSES)
 
 
 class Study:

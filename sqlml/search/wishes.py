@@ -47,7 +47,7 @@ def make_spaces(
 ) -> dict[EstimatorName, Space]:
     """Narrow the estimators' spaces. A name that none of them has is refused."""
     whole = {
-        name: {**_unsearched(name, task), **ESTIMATORS[name].space(task)} for name in estimators
+        name: {**unsearched(name, task), **ESTIMATORS[name].space(task)} for name in estimators
     }
     known = {each for dimensions in whole.values() for each in dimensions}
     for name in asked:
@@ -94,11 +94,12 @@ def nearest(
     return round(near) if dimension.is_integer else near
 
 
-def _unsearched(estimator: EstimatorName, task: Task) -> Mapping[str, Dimension]:
+def unsearched(estimator: EstimatorName, task: Task) -> Mapping[str, Dimension]:
     """Get the hyperparameters that trials choose only where a user speaks of them."""
     trees = {"num_trees": TREES} if estimator is EstimatorName.LIGHTGBM else {}
-    balance = {"class_weight": BALANCE} if task.problem_type is not ProblemType.REGRESSION else {}
-    return {**trees, **balance}
+    has_classes = task.problem_type is not ProblemType.REGRESSION
+    is_learner = estimator is not EstimatorName.BASELINE
+    return {**trees, **({"class_weight": BALANCE} if has_classes and is_learner else {})}
 
 
 def _narrow(

@@ -16,7 +16,7 @@ from sqlml.search.metrics import METRICS
 from sqlml.search.plan import Given, Plan, PrunerName, SamplerName
 from sqlml.search.space import Choices, Range
 from sqlml.search.target import TargetFacts
-from sqlml.search.wishes import UNSEARCHED
+from sqlml.search.wishes import unsearched
 
 FACTS = TargetFacts(
     class_shares=(),
@@ -45,7 +45,7 @@ def find_dimensions():
                 facts=FACTS,
             )
             for name, estimator in ESTIMATORS.items():
-                space = {**UNSEARCHED.get(name, {}), **estimator.space(task)}
+                space = {**unsearched(name, task), **estimator.space(task)}
                 for hyperparameter, dimension in space.items():
                     found[hyperparameter].append((name, dimension))
     return found
