@@ -40,7 +40,7 @@ PEERS = {
         title="AutoGluon medium",
         environment="autogluon",
         requirements=("autogluon.tabular[all]", "pyarrow"),
-        distributions=("autogluon.tabular", "lightgbm", "catboost", "xgboost", "torch", "pyarrow"),
+        distributions=("autogluon.tabular", "lightgbm", "catboost", "torch", "pyarrow"),
         program="run_autogluon.py",
     ),
     "flaml": Peer(

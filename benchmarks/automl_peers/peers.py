@@ -3,6 +3,7 @@ One run of a peer's program: started, watched, ended where it overruns, its answ
 """
 
 import json
+import signal
 import subprocess
 import tempfile
 import time
@@ -58,7 +59,8 @@ def run_peer(peer: Peer, python: Path, key: Key, table: BenchmarkTable) -> Outco
         finally:
             _end(process, failure is None)
         if failure:
-            return Outcome(failure=failure)
+            is_late = (folder / "fitting").exists() and process.returncode == -signal.SIGKILL
+            return Outcome(failure=failure, fit_s=bound_s if is_late else None)
         return _read_outcome(folder, table)
 
 
@@ -77,9 +79,7 @@ def _arguments(key: Key, table: BenchmarkTable, folder: Path) -> list[str]:
     return [f"--{name}={value}" for name, value in values.items()]
 
 
-def _watch(
-    process: subprocess.Popen[bytes], folder: Path, stages: tuple[Stage, ...]
-) -> str | None:
+def _watch(process: subprocess.Popen[bytes], folder: Path, stages: tuple[Stage, ...]) -> str | None:
     """Wait for the marks; the reason if one does not come."""
     for stage in stages:
         deadline = time.monotonic() + stage.bound_s

@@ -18,9 +18,7 @@ POSITIVE_CLASS = "1"
 F64 = NDArray[np.float64]
 
 
-def score(
-    metric: str, truth: Sequence[object], predictions: F64, classes: Sequence[str]
-) -> float:
+def score(metric: str, truth: Sequence[object], predictions: F64, classes: Sequence[str]) -> float:
     """
     Score predictions; `ValueError` for predictions of another shape, or that are no numbers.
 
@@ -50,7 +48,7 @@ def log_loss(labels: Sequence[str], predictions: F64, classes: Sequence[str]) ->
 
 
 def score_constant(metric: str, train: Sequence[object], test: Sequence[object]) -> float:
-    """What a constant prediction reaches: the mean, or the classes' shares, of the training part."""
+    """Score the training part's mean, or its classes' shares, as a constant prediction."""
     if metric == "rmse":
         mean = np.mean(np.array(train, dtype=np.float64))
         return score(metric, test, np.full(len(test), mean), ())

@@ -69,6 +69,9 @@ def run_sqlml(key: Key, table: BenchmarkTable) -> Outcome:
             _create(connection, key, table)
             fit_s = time.perf_counter() - started
             return _judge(connection, table, fit_s)
+        except psycopg.errors.QueryCanceled:
+            spent_s = time.perf_counter() - started
+            return Outcome(failure=f"ended after {spent_s:.0f} s", fit_s=spent_s)
         except (psycopg.Error, ValueError) as error:
             return Outcome(failure=f"{type(error).__name__}: {error}".splitlines()[0])
 

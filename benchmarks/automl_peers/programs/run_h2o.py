@@ -71,9 +71,7 @@ def fit(order: Order, train: pd.DataFrame) -> Fitted:
 
 def start(order: Order) -> None:
     """Start the cluster; it ends with this process."""
-    h2o.init(
-        port=find_port(), nthreads=order.cores, max_mem_size=MEMORY, bind_to_localhost=True
-    )
+    h2o.init(port=find_port(), nthreads=order.cores, max_mem_size=MEMORY, bind_to_localhost=True)
     h2o.no_progress()
     atexit.register(h2o.cluster().shutdown)
 
