@@ -119,8 +119,8 @@ def describe_ranks(comparison: Comparison, diagram: str) -> str:
     return (
         f"![Average ranks and the critical difference]({diagram})\n\n"
         f"{len(comparison.common_tables)} tables, {len(comparison.rivals)} systems."
-        f" Friedman's test: p = {comparison.friedman_p():.2g}. Critical difference of average ranks (Nemenyi, 5 %;"
-        f" Demšar 2006): {comparison.critical_difference():.2f}."
+        f" Friedman's test: p = {comparison.friedman_p():.2g}. Critical difference of average ranks"
+        f" (Nemenyi, 5 %; Demšar 2006): {comparison.critical_difference():.2f}."
     )
 
 
