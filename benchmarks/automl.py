@@ -60,7 +60,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peers-dir", type=Path, default=BUILD / "automl_peers")
     parser.add_argument("--report", action="store_true", help="print the results as markdown")
     parser.add_argument("--diagrams", type=Path, default=REPOSITORY / "docs")
-    parser.add_argument("--json", type=Path, help="write the figures of this program's runs")
+    parser.add_argument("--json", type=Path, help="write the figures of the runs")
     return parser.parse_args()
 
 
@@ -98,12 +98,13 @@ class Benchmark:
         self._versions: dict[str, dict[str, str]] = {}
 
     def run(self) -> Iterator[Run]:
-        """Make what is missing, all tables of a seed after one another."""
+        """Give all of them, made now where the file lacks them: seed by seed, table by table."""
         for key in self._take_lane():
-            if any(run.key == key for run in read_runs(self._options.results)):
-                continue
-            run = self._make_run(key, find_table(key.table, self._peers_dir))
-            append_run(self._options.results, run)
+            # Read again each time: another lane may have made it meanwhile.
+            run = next((run for run in read_runs(self._options.results) if run.key == key), None)
+            if run is None:
+                run = self._make_run(key, find_table(key.table, self._peers_dir))
+                append_run(self._options.results, run)
             yield run
 
     def _take_lane(self) -> Iterator[Key]:
@@ -173,7 +174,7 @@ def make_figures(run: Run) -> dict[str, object]:
         "predict_us": outcome.predict_us,
         "failure": outcome.failure,
     }
-    return {f"{name}.{key}": value for key, value in (figures | outcome.facts).items()}
+    return {f"{name}.{fact}": value for fact, value in (figures | outcome.facts).items()}
 
 
 def main() -> None:
