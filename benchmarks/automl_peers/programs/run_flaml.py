@@ -25,7 +25,7 @@ def fit(order: Order, train: pd.DataFrame) -> Fitted:
     )
     if automl.best_estimator is None or automl.model is None:
         raise RuntimeError("FLAML ended without a model")
-    facts = (("best", automl.best_estimator), ("trials", len(automl.config_history)))
+    facts = (("best", automl.best_estimator), ("improvements", len(automl.config_history)))
     if order.problem == "regression":
         return Fitted(lambda rows: np.asarray(automl.predict(rows)), facts=facts)
     return Fitted(
