@@ -23,10 +23,10 @@ def load_table(connection: psycopg.Connection, name: str) -> None:
     """Create `<name>_train` and `<name>_test` from the data files."""
     assert name in TABLES
     for part in ("train", "test"):
-        _copy(connection, f"{name}_{part}", read_part(name, part))
+        copy_table(connection, f"{name}_{part}", read_part(name, part))
 
 
-def _copy(connection: psycopg.Connection, name: str, table: pa.Table) -> None:
+def copy_table(connection: psycopg.Connection, name: str, table: pa.Table) -> None:
     relation = sql.Identifier(name)
     columns = sql.SQL(", ").join(
         sql.SQL("{} " + SQL_TYPES[field.type]).format(sql.Identifier(field.name))
