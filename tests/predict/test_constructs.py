@@ -452,6 +452,6 @@ def test_arrays_of_sliced_and_chunked_columns():
 
 def test_golden_rows_hold_arrays_as_json():
     column = Column("v", "real[]", ColumnKind.ARRAY)
-    rows = [{"v": [1.5, None, math.nan, math.inf]}, {"v": None}, {"v": []}]
+    rows: list[dict[str, Any]] = [{"v": [1.5, None, math.nan, math.inf]}, {"v": None}, {"v": []}]
     golden = make_golden((column,), rows, [[0.0]] * 3)
     assert [item["row"]["v"] for item in golden] == [[1.5, None, "NaN", "Infinity"], None, []]
