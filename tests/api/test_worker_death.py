@@ -36,7 +36,7 @@ def test_the_next_worker_goes_on_from_the_trials_of_the_last(connection, databas
     options = '{"time_limit": "120 s", "trials": 6, "estimators": "linear"}'
     session = Session(database, "resumed", options)
     trials = "SELECT trial FROM sqlml.trials WHERE model = 'resumed' ORDER BY trial"
-    wait_for(lambda: len(connection.execute(trials).fetchall()) >= 2, 60, "trials are written")
+    wait_for(lambda: len(connection.execute(trials).fetchall()) >= 2, 120, "trials are written")
     worker.kill()
     wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
     before = connection.execute(trials).fetchall()
