@@ -27,7 +27,7 @@ def leaderboard(request):
     """A small search with one kind of estimator."""
     target = [x * 2 + z for x, z in zip(LINES["x"], LINES["z"], strict=True)]
     dataset = dataset_of("y", **LINES, y=target)
-    plan = Plan(deadline=time.monotonic() + 30, trials=1, estimators=(request.param,))
+    plan = Plan(deadline=time.monotonic() + 120, trials=1, estimators=(request.param,))
     return search(dataset, plan, lambda step: None)
 
 
