@@ -30,6 +30,7 @@ MAX_CONTENT_SHARE = 0.01
 one by one."""
 FOLDS_BY_ROWS = ((2_000, 8), (50_000, 5), (500_000, 3))
 """Row counts below which there are so many folds; above, one."""
+MAX_LATEST_SHARE = 0.5
 SINGLE_FOLD_SHARE = 0.125
 MAX_SINGLE_FOLD_ROWS = 50_000
 
@@ -226,6 +227,9 @@ def _expanding_folds(order: F64, wanted: int, groups: I64 | None) -> tuple[Fold,
     sorted_order = order[np.argsort(ranks)]
     # The first rank with the time at the cut: rows of that time are all later.
     starts = [int(np.searchsorted(sorted_order, sorted_order[min(cut, size - 1)])) for cut in cuts]
+    # All rows of the earliest time are learnt from, however many they are.
+    second = int(np.searchsorted(sorted_order, sorted_order[0], side="right"))
+    starts = [max(start, second) for start in starts]
     starts[-1] = size
     first_rank = np.searchsorted(sorted_order, order)
     folds = []
@@ -243,7 +247,8 @@ def _latest(order: F64, share: float) -> NDArray[np.bool_]:
     """Mark about a share of the rows, later than all others."""
     at = np.sort(order)[round(order.size * (1 - share))]
     held = order >= at
-    return np.asarray(order > at if held.all() else held)
+    # Where most rows have one time, those that are later still must do.
+    return np.asarray(order > at if held.mean() > MAX_LATEST_SHARE else held)
 
 
 def _part_frequent(content: U64) -> U64:

@@ -238,6 +238,15 @@ def test_validation_is_later_than_training(times, count):
     assert folds[-1].valid.max() == order.size - 1
 
 
+def test_most_rows_of_one_time():
+    early, late = np.append(np.zeros(50), np.arange(1.0, 4)), np.append(np.ones(50), [0, 0, 0])
+    for order in (early, late):
+        folds = make_folds(make_numbers(53), 5, rng(), Ties(order=order))
+        assert all(order[fold.train].max() < order[fold.valid].min() for fold in folds)
+    kept, held = split_holdout(make_numbers(53), make_content(53), Ties(order=late), share=0.1)
+    assert (kept.size, held.size) == (53, 0)
+
+
 def test_windows_expand():
     order = rng().permutation(600).astype(float)
     folds = make_folds(make_numbers(600), 5, rng(), Ties(order=order))
