@@ -47,7 +47,7 @@ def test_the_next_worker_goes_on_from_the_trials_of_the_last(connection, databas
     assert [number for (number,) in after] == list(range(len(after)))
     assert len(after) > len(before)
     (said,) = connection.execute(
-        "SELECT message FROM sqlml.event JOIN sqlml.job USING (job_id)"
+        "SELECT event.message FROM sqlml.event JOIN sqlml.job USING (job_id)"
         " WHERE model_name = 'resumed' AND message LIKE 'go on after %'"
     ).fetchall()
     assert said == (f"go on after {len(before)} trials of an earlier attempt",)
