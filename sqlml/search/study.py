@@ -26,7 +26,7 @@ from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
 from sqlml.search.orders import FitAnswer
 from sqlml.search.plan import Plan, PrunerName
 from sqlml.search.pool import Pool, Reply
-from sqlml.search.probe import Pace, measure_pace, usual_pace
+from sqlml.search.probe import Pace, first_choice, measure_pace, usual_pace
 from sqlml.search.process import Desk
 from sqlml.search.pruner import Pruner
 from sqlml.search.race import race
@@ -170,7 +170,8 @@ class Study:
         is_fixed = self._is_counted or "num_trees" in bench.plan.hyperparameters
         if is_fixed or EstimatorName.LIGHTGBM not in estimators:
             return usual_pace(bench)
-        return measure_pace(bench, self._crew, self._end())
+        max_rounds = self.assembler.max_rounds(first_choice(bench.task))
+        return measure_pace(bench, self._crew, self._end(), max_rounds)
 
     def _run_trials(self) -> None:
         """Keep the processes busy until nothing is left to do, or the time is over."""
@@ -227,6 +228,7 @@ class Study:
             fold_count=self._fold_count,
             until=self._trial_end(choice),
             known_count=len(self._known),
+            max_rounds=self.assembler.max_rounds(choice),
         )
         self._next += 1
         self._running[trial.number] = trial
