@@ -32,7 +32,7 @@ from sqlml.search.pruner import Pruner
 from sqlml.search.race import race
 from sqlml.search.sampler import Sampler
 from sqlml.search.trial import Evaluation, Trial, is_hopeless, rank_evaluations
-from sqlml.search.wishes import make_spaces
+from sqlml.search.wishes import focus, make_spaces
 
 Report = Callable[[Progress], None]
 Offer = Callable[[Leaderboard], None]
@@ -131,6 +131,8 @@ class Study:
         pace = self._find_pace(estimators)
         if plan.folds is None and not self._needs_all_folds():
             self._fold_count = pace.fold_count
+        is_cheap = plan.predict_cost_s is not None
+        spaces = focus(spaces, plan.hyperparameters, pace.rate, is_cheap=is_cheap)
         self._sampler = Sampler(plan, spaces, self._bench.task, pace.rate)
         if pace.is_slow and not self._is_counted:
             race(self._bench, self._crew, self._sampler, pace, self._end())
