@@ -60,7 +60,12 @@ find_conversion(Oid type, SqlmlKind kind)
 	bool		is_preferred;
 
 	if (kind == SQLML_ARRAY)
-		type = getBaseType(get_element_type(type));
+	{
+		type = get_element_type(type);
+		if (!OidIsValid(type))
+			return CONVERT_NOT_POSSIBLE;
+		type = getBaseType(type);
+	}
 	for (size_t i = 0; i < lengthof(RULES); i++)
 		if (RULES[i].type == type && RULES[i].kind == kind)
 			return RULES[i].conversion;

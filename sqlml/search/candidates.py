@@ -51,7 +51,7 @@ def make_counts(name: str, facts: CategoryFacts, source: int) -> Feature:
 
 
 def make_numeric_features(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
-    """Make the features of a number or a boolean, and of the parts of a date or array, that vary."""
+    """Make the features that vary: of a number or boolean one, of a date or array its parts."""
     for op in PARTS.get(column.kind, (FeatureOp.VALUE,)):
         yield from make_numeric_feature(column, op, read_numbers(values, op))
 
