@@ -80,8 +80,7 @@ def test_the_model_learnt_from_the_elements(pages):
     described = {
         row[0]: row[1:]
         for row in pages.execute(
-            'SELECT "column", type, kind, role, importance'
-            " FROM sqlml.describe_model('spam')"
+            "SELECT \"column\", type, kind, role, importance FROM sqlml.describe_model('spam')"
         )
     }
     assert described["embedding"][:3] == ("real[]", "array", "array")

@@ -122,7 +122,8 @@ def bind_vector():
 
 def test_arrays_are_scored_as_their_elements():
     binding, reference = bind_vector()
-    arrays = ([], [1.0], [None, None], [0.1, None, math.nan, math.inf], [-math.inf, -0.0, 1e300])
+    arrays: list[list[float | None]] = [[], [1.0], [None, None], [0.1, None, math.nan, math.inf]]
+    arrays.append([-math.inf, -0.0, 1e300])
     for elements in (*arrays, [0.1] * 10_000, *arrays):
         for dimensions in (1, 2, 6):
             found = binding.predict(None, None, [pack(elements, dimensions)])
