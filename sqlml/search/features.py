@@ -61,7 +61,6 @@ RARE_TEXTS = 5
 MAX_ELEMENTS = 256
 """Arrays of one length up to this have a feature for every element."""
 
-SUMMARIES = (FeatureOp.LENGTH, FeatureOp.MEAN, FeatureOp.MINIMUM, FeatureOp.MAXIMUM)
 ONE_VALUE = "it has one value only"
 
 
@@ -118,7 +117,7 @@ def learn_features(
 
 
 def plain_features(table: pa.Table, columns: Sequence[Column]) -> tuple[Feature, ...]:
-    """Make a feature of each number and category, and the parts of dates that vary."""
+    """Make a feature of each number and category; of dates and arrays the parts that vary."""
     found: list[Feature] = []
     for column in columns:
         values = table.column(column.name)
@@ -332,8 +331,7 @@ class _Learner:
                 found.features += make_numeric_feature(column, FeatureOp.ELEMENT, numbers, place)
         else:
             found.reason = f"arrays of {low} to {high} numbers"
-            for op in SUMMARIES:
-                found.features += make_numeric_feature(column, op, read_numbers(values, op))
+            found.features += make_numeric_features(column, values)
         if not found.features:
             found.role, found.reason = Role.CONSTANT, ONE_VALUE
         return found
