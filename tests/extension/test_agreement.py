@@ -137,8 +137,16 @@ def read_dataset(connection: Connection, table: str) -> tuple[pa.Table, tuple[Co
         ).fetchone()
         assert query is not None
         rows = connection.execute(f"SELECT {query[0]} FROM {table} AS source".encode()).fetchall()
-        arrays[column.name] = pa.array([row[0] for row in rows], ARROW_TYPES[column.kind])
+        values = [flatten(row[0]) for row in rows]
+        arrays[column.name] = pa.array(values, ARROW_TYPES[column.kind])
     return pa.table(arrays), columns
+
+
+def flatten(value: Any) -> Any:
+    """Put the elements of an array of several dimensions in one list."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], list):
+        return value
+    return [element for items in value for element in flatten(items)]
 
 
 def predict_all(connection: Connection, call: str, table: str = "asked") -> list[Any]:
