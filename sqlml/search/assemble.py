@@ -231,10 +231,12 @@ class Assembler:
             rows = bench.held
             truth, weight = self._truth(rows)
             whole = _blend([self._held(each) for each in elected], weights)
-            base = self._shown(self._held(_alone(baseline)), Finish())
         else:
             whole = self._cross_blend(candidates, rows)
-            base = self._shown(self._oof_rows(baseline, rows), Finish())
+        # One constant for all rows: those of several folds would rank rows by their folds.
+        raw = self._crew.read_raw(baseline.number, 0, "valid")
+        constant = self._blended(raw, Link(baseline.answers[0].link))[:1]
+        base = self._shown(np.repeat(constant, rows.size, axis=0), Finish())
         shown = self._shown(whole, finish)
         return Judged(
             finish=finish,

@@ -103,14 +103,17 @@ def learn_features(
     target: Target,
     rng: np.random.Generator,
     seconds: float = math.inf,
+    *,
+    is_plain: bool = False,
 ) -> FeatureSet:
     """
     Choose the features of every column from the rows of a table, whose targets are `target`.
 
     After `seconds` the columns that are left get their plain features only, without a word on
-    leaks; texts that would take longer are not read.
+    leaks; texts that would take longer are not read. With `is_plain` words and arrays are not
+    read at all: SQL, where that is all there is, could not.
     """
-    learner = _Learner(Judge(target, rng), int(rng.integers(2**31)), seconds)
+    learner = _Learner(Judge(target, rng), int(rng.integers(2**31)), seconds, is_plain)
     for column in columns:
         learner.learn(column, table.column(column.name))
     return learner.feature_set()
@@ -146,8 +149,9 @@ class _Found:
 class _Learner:
     """Learns column after column, and keeps what they gave."""
 
-    def __init__(self, judge: Judge, seed: int, seconds: float):
+    def __init__(self, judge: Judge, seed: int, seconds: float, is_plain: bool):
         self._judge = judge
+        self._is_plain = is_plain
         self._seed = seed
         self._until = time.monotonic() + seconds
         self._columns: list[Column] = []
@@ -271,7 +275,7 @@ class _Learner:
     ) -> None:
         """Add the features of a text, if it is one that there is time for."""
         is_rare = facts.distinct_count * RARE_TEXTS > facts.present_count
-        if facts.distinct_count < MANY_TEXTS or facts.is_uuid:
+        if facts.distinct_count < MANY_TEXTS or facts.is_uuid or self._is_plain:
             return
         left = self._until - time.monotonic()
         if values.nbytes > BYTES_PER_SECOND * left:
@@ -324,6 +328,9 @@ class _Learner:
             return found
         low, high = int(lengths.min()), int(lengths.max())
         found.distinct_count = lists.count_distinct(values)
+        if self._is_plain:
+            found.reason = "SQL alone does not read arrays"
+            return found
         if low == high <= MAX_ELEMENTS:
             found.reason = f"arrays of {low} numbers"
             for place in range(low):
