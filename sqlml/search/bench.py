@@ -4,9 +4,10 @@ All that the trials of a search share: rows, folds, features, metric.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from sqlml.enums import ProblemType
@@ -87,6 +88,7 @@ class Bench:
 
 def make_bench(dataset: Dataset, plan: Plan) -> Bench:
     """Decide the problem, split the rows and encode them."""
+    dataset = _without_weightless(dataset)
     target = read_target(dataset, plan.problem_type)
     metric = find_metric(plan.metric, target.problem_type, plan.metric_parameter)
     rng = np.random.default_rng(plan.seed)
@@ -189,6 +191,17 @@ def _read_ties(dataset: Dataset, rows: I64) -> Ties:
     if roles.order_by is not None:
         order = dataset.table.column(roles.order_by.name).to_numpy()[rows].astype(np.float64)
     return Ties(groups=groups, order=order)
+
+
+def _without_weightless(dataset: Dataset) -> Dataset:
+    """Leave out the rows of weight 0, which count nowhere."""
+    column = dataset.roles.weight
+    if column is None:
+        return dataset
+    weight = check_weights(dataset.table.column(column.name).to_numpy(), column.name)
+    if weight.all():
+        return dataset
+    return replace(dataset, table=dataset.table.filter(pa.array(weight > 0)))
 
 
 def _read_weight(dataset: Dataset, rows: I64) -> F64 | None:
