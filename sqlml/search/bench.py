@@ -22,7 +22,7 @@ from sqlml.search.metrics import Metric, find_metric
 from sqlml.search.plan import Plan
 from sqlml.search.pool import count_processes
 from sqlml.search.scores import predicted
-from sqlml.search.split import Fold, Ties, make_folds, split_holdout
+from sqlml.search.split import Fold, Ties, holdout_share, make_folds, split_holdout
 from sqlml.search.target import Target, check_weights, read_target
 
 CELLS_PER_SECOND = 800_000
@@ -152,6 +152,9 @@ def _make_sample(
 
 def _part(dataset: Dataset, plan: Plan, target: Target, used: I64, ties: Ties) -> tuple[I64, I64]:
     """Part the used rows into those to search on and those to hold out."""
+    if (holdout_share(used.size) if plan.holdout is None else plan.holdout) <= 0:
+        # Hashing long texts takes its time.
+        return np.arange(used.size), np.arange(0)
     group = dataset.roles.group_by
     # Rows of a group share their fate, so that the group is all the content that counts.
     names = [group.name] if group else [column.name for column in dataset.columns]
