@@ -97,7 +97,8 @@ def make_bench(dataset: Dataset, plan: Plan) -> Bench:
     kept, held = _part(dataset, plan, target.take(used), used, ties)
     rows = np.concatenate([used[kept], used[held]])
     folds = _make_folds(target.take(used[kept]), plan, rng, ties.take(kept))
-    if plan.metric is None and _validates_one_class(target.take(used[kept]), folds):
+    judged = [rows[fold.valid] for fold in folds]
+    if plan.metric is None and _judges_one_class(target, judged, used[held]):
         metric = find_metric("log_loss", target.problem_type)
     sample, encode_time_s = _make_sample(dataset, plan, target, metric, rows, kept.size)
     return Bench(
@@ -176,11 +177,12 @@ def _make_folds(
         ) from reason
 
 
-def _validates_one_class(target: Target, folds: tuple[Fold, ...]) -> bool:
-    """Tell whether a rare class is never validated, so that there is nothing to rank."""
+def _judges_one_class(target: Target, validated: list[I64], held: I64) -> bool:
+    """Tell whether no fold, or not the holdout, has rows of both classes to be ranked."""
     if target.problem_type is not ProblemType.BINARY:
         return False
-    return all(np.unique(target.values[fold.valid]).size < 2 for fold in folds)
+    has_both = [np.unique(target.values[rows]).size == 2 for rows in (*validated, held)]
+    return not any(has_both[:-1]) or (held.size > 0 and not has_both[-1])
 
 
 def _read_ties(dataset: Dataset, rows: I64) -> Ties:

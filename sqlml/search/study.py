@@ -163,6 +163,12 @@ class Study:
                 detail=self.evaluations[0].result.error,
                 hint="Choose another metric.",
             )
+        if bench.held_count and np.isnan(self._score_held(trial)):
+            raise OptionNotUsable(
+                f'metric "{bench.metric.name}" cannot be computed for the held-out rows',
+                detail=f"{bench.held_count} rows are held out.",
+                hint="Choose another metric, or write holdout = 0.",
+            )
 
     def _find_pace(self, estimators: tuple[EstimatorName, ...]) -> Pace:
         """Choose rate and folds by measuring, but not where trials are counted."""
@@ -280,6 +286,12 @@ class Study:
         score = self._bench.score(shown, self._bench.folds[fold].valid)
         self.assembler.score_time_s = (time.monotonic() - started) * len(self._bench.folds)
         return score
+
+    def _score_held(self, trial: Trial) -> float:
+        """Score the first fold's fit on the holdout."""
+        raw = self._crew.read_raw(trial.number, 0, "held")
+        shown = self._bench.predicted(raw, trial.answers[0].link)
+        return self._bench.score(shown, self._bench.held)
 
     def _why_pruned(self, trial: Trial) -> str | None:
         """Say why a trial ends before its last fold, if it does."""
