@@ -76,6 +76,8 @@ def search(
             pool = stack.enter_context(closing(Pool(plan.threads)))
         stack.enter_context(threadpool_limits(limits=plan.threads))
         folder = Folder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sqlml-"))))
+        # Nothing may be written into the folder while it is deleted.
+        stack.callback(pool.drop_tasks)
         bench = make_bench(dataset, plan)
         folder.write_sample(bench.sample, bench.folds, bench.held)
         pool.open(folder.path, bench.process_count)
