@@ -153,6 +153,8 @@ def _limit_memory(size_bytes: int | None) -> None:
     """Let allocations beyond the limit fail, which is an error of one fit."""
     if size_bytes is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        if hard != resource.RLIM_INFINITY:
+            size_bytes = min(size_bytes, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, hard))
 
 
