@@ -154,6 +154,9 @@ class Assembler:
                 each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
             ]
         elected = self._bagged(self._elect(candidates))
+        if [each.evaluation for each in elected] == [evaluations[0]]:
+            # Nothing was chosen by what the rows say: the model is the baseline.
+            candidates = evaluations[:1]
         return self._make(evaluations, elected, candidates, has_time=True)
 
     def _candidates(self, ranked: list[Evaluation], count: int) -> list[Evaluation]:

@@ -4,9 +4,10 @@ All that the trials of a search share: rows, folds, features, metric.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from sqlml.enums import ProblemType
@@ -21,7 +22,7 @@ from sqlml.search.metrics import Metric, find_metric
 from sqlml.search.plan import Plan
 from sqlml.search.pool import count_processes
 from sqlml.search.scores import predicted
-from sqlml.search.split import Fold, Ties, make_folds, split_holdout
+from sqlml.search.split import Fold, Ties, holdout_share, make_folds, split_holdout
 from sqlml.search.target import Target, check_weights, read_target
 
 CELLS_PER_SECOND = 800_000
@@ -87,6 +88,7 @@ class Bench:
 
 def make_bench(dataset: Dataset, plan: Plan) -> Bench:
     """Decide the problem, split the rows and encode them."""
+    dataset = _without_weightless(dataset)
     target = read_target(dataset, plan.problem_type)
     metric = find_metric(plan.metric, target.problem_type, plan.metric_parameter)
     rng = np.random.default_rng(plan.seed)
@@ -95,7 +97,8 @@ def make_bench(dataset: Dataset, plan: Plan) -> Bench:
     kept, held = _part(dataset, plan, target.take(used), used, ties)
     rows = np.concatenate([used[kept], used[held]])
     folds = _make_folds(target.take(used[kept]), plan, rng, ties.take(kept))
-    if plan.metric is None and _validates_one_class(target.take(used[kept]), folds):
+    judged = [rows[fold.valid] for fold in folds]
+    if plan.metric is None and _judges_one_class(target, judged, used[held]):
         metric = find_metric("log_loss", target.problem_type)
     sample, encode_time_s = _make_sample(dataset, plan, target, metric, rows, kept.size)
     return Bench(
@@ -155,6 +158,9 @@ def _make_sample(
 
 def _part(dataset: Dataset, plan: Plan, target: Target, used: I64, ties: Ties) -> tuple[I64, I64]:
     """Part the used rows into those to search on and those to hold out."""
+    if (holdout_share(used.size) if plan.holdout is None else plan.holdout) <= 0:
+        # Hashing long texts takes its time.
+        return np.arange(used.size), np.arange(0)
     group = dataset.roles.group_by
     # Rows of a group share their fate, so that the group is all the content that counts.
     names = [group.name] if group else [column.name for column in dataset.columns]
@@ -176,11 +182,12 @@ def _make_folds(
         ) from reason
 
 
-def _validates_one_class(target: Target, folds: tuple[Fold, ...]) -> bool:
-    """Tell whether a rare class is never validated, so that there is nothing to rank."""
+def _judges_one_class(target: Target, validated: list[I64], held: I64) -> bool:
+    """Tell whether no fold, or not the holdout, has rows of both classes to be ranked."""
     if target.problem_type is not ProblemType.BINARY:
         return False
-    return all(np.unique(target.values[fold.valid]).size < 2 for fold in folds)
+    has_both = [np.unique(target.values[rows]).size == 2 for rows in (*validated, held)]
+    return not any(has_both[:-1]) or (held.size > 0 and not has_both[-1])
 
 
 def _read_ties(dataset: Dataset, rows: I64) -> Ties:
@@ -194,6 +201,17 @@ def _read_ties(dataset: Dataset, rows: I64) -> Ties:
     if roles.order_by is not None:
         order = dataset.table.column(roles.order_by.name).to_numpy()[rows].astype(np.float64)
     return Ties(groups=groups, order=order)
+
+
+def _without_weightless(dataset: Dataset) -> Dataset:
+    """Leave out the rows of weight 0, which count nowhere."""
+    column = dataset.roles.weight
+    if column is None:
+        return dataset
+    weight = check_weights(dataset.table.column(column.name).to_numpy(), column.name)
+    if weight.all():
+        return dataset
+    return replace(dataset, table=dataset.table.filter(pa.array(weight > 0)))
 
 
 def _read_weight(dataset: Dataset, rows: I64) -> F64 | None:

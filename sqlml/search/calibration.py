@@ -39,12 +39,15 @@ def calibrate(raw: F64, truth: F64, weight: F64 | None, problem_type: ProblemTyp
     or squared error) of rows that did not choose them does not become better by more than
     chance.
     """
-    if truth.size < MIN_ROWS:
-        return 1.0, ()
     raw = raw.reshape(truth.size, -1)
     weight = np.ones(truth.size) if weight is None else weight
-    if truth.size > MAX_ROWS:
-        rows = np.random.default_rng(0).choice(truth.size, MAX_ROWS, replace=False)
+    # A part of rows that all have the weight 0 could not be fitted.
+    rows = np.flatnonzero(weight > 0)
+    if rows.size < MIN_ROWS:
+        return 1.0, ()
+    if rows.size > MAX_ROWS:
+        rows = np.random.default_rng(0).choice(rows, MAX_ROWS, replace=False)
+    if rows.size < truth.size:
         raw, truth, weight = raw[rows], truth[rows], weight[rows]
     is_number = problem_type is ProblemType.REGRESSION
     loss: Loss = SquaredLoss(raw, truth) if is_number else LogLoss(raw, truth)

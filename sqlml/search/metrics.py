@@ -272,7 +272,7 @@ def _share(part: F64, whole: F64, otherwise: float) -> F64:
 def rmse(truth: F64, predicted: F64, weight: F64 | None = None) -> float:
     """Root of the mean squared error."""
     errors, unit = _scaled_errors(truth, predicted)
-    return float(np.sqrt(mean(errors**2, weight)) * unit)
+    return float(np.sqrt(mean(errors**2, weight))) * unit
 
 
 def mae(truth: F64, predicted: F64, weight: F64 | None = None) -> float:

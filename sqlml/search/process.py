@@ -25,6 +25,7 @@ from sqlml.search.estimators.files import write_fit
 from sqlml.search.folder import Folder
 from sqlml.search.orders import FitAnswer, FitOrder
 from sqlml.search.pool import Message
+from sqlml.search.scores import respond
 
 
 class Desk:
@@ -82,17 +83,22 @@ class Desk:
 
     def _keep(self, order: FitOrder, fit: Fit) -> None:
         """Write raw scores, and the fit where it may be needed."""
-        rows = self._sample.rows
         if order.fold is not None:
-            valid = self._folds[order.fold].valid
-            self._folder.write_raw(order.name, "valid", fit.raw(rows.take(valid)))
+            self._write_raw(order.name, "valid", fit, self._folds[order.fold].valid)
         if order.share < 1:
             return
         if order.fold is not None and self._held.size:
-            self._folder.write_raw(order.name, "held", fit.raw(rows.take(self._held)))
+            self._write_raw(order.name, "held", fit, self._held)
         path = self._folder.fit_path(order.name)
         path.mkdir()
         write_fit(fit, path)
+
+    def _write_raw(self, name: str, part: str, fit: Fit, rows: I64) -> None:
+        """Write what a fit says of some rows; it must be numbers."""
+        raw = fit.raw(self._sample.rows.take(rows))
+        if not (np.isfinite(raw).all() and np.isfinite(respond(raw, fit.link)).all()):
+            raise FloatingPointError("a prediction is not finite")
+        self._folder.write_raw(name, part, raw)
 
 
 def main() -> None:
@@ -154,6 +160,8 @@ def _limit_memory(size_bytes: int | None) -> None:
     """Let allocations beyond the limit fail, which is an error of one fit."""
     if size_bytes is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        if hard != resource.RLIM_INFINITY:
+            size_bytes = min(size_bytes, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, hard))
 
 

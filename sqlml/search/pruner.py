@@ -70,7 +70,8 @@ def _means(scores: tuple[float, ...]) -> dict[int, float]:
     """Average the folds up to each; the number of folds is the step."""
     if not scores or not np.isfinite(scores).all():
         return {}
-    means = np.cumsum(scores) / np.arange(1, len(scores) + 1)
+    with np.errstate(over="ignore"):
+        means = np.cumsum(scores) / np.arange(1, len(scores) + 1)
     return {step: float(mean) for step, mean in enumerate(means, start=1)}
 
 

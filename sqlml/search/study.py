@@ -76,6 +76,8 @@ def search(
             pool = stack.enter_context(closing(Pool(plan.threads)))
         stack.enter_context(threadpool_limits(limits=plan.threads))
         folder = Folder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sqlml-"))))
+        # Nothing may be written into the folder while it is deleted.
+        stack.callback(pool.drop_tasks)
         bench = make_bench(dataset, plan)
         folder.write_sample(bench.sample, bench.folds, bench.held)
         pool.open(folder.path, bench.process_count)
@@ -164,6 +166,12 @@ class Study:
                 f'metric "{bench.metric.name}" cannot be computed for this target',
                 detail=self.evaluations[0].result.error,
                 hint="Choose another metric.",
+            )
+        if bench.held_count and np.isnan(self._score_held(trial)):
+            raise OptionNotUsable(
+                f'metric "{bench.metric.name}" cannot be computed for the held-out rows',
+                detail=f"{bench.held_count} rows are held out.",
+                hint="Choose another metric, or write holdout = 0.",
             )
 
     def _find_pace(self, estimators: tuple[EstimatorName, ...]) -> Pace:
@@ -284,6 +292,12 @@ class Study:
         score = self._bench.score(shown, self._bench.folds[fold].valid)
         self.assembler.score_time_s = (time.monotonic() - started) * len(self._bench.folds)
         return score
+
+    def _score_held(self, trial: Trial) -> float:
+        """Score the first fold's fit on the holdout."""
+        raw = self._crew.read_raw(trial.number, 0, "held")
+        shown = self._bench.predicted(raw, trial.answers[0].link)
+        return self._bench.score(shown, self._bench.held)
 
     def _why_pruned(self, trial: Trial) -> str | None:
         """Say why a trial ends before its last fold, if it does."""

@@ -114,6 +114,13 @@ def check_weights(values: F64, column: str) -> F64:
             hint="Give the rows that count a weight above 0.",
         )
     scaled = values / largest
+    counting = int(np.count_nonzero(scaled))
+    if counting < MIN_ROWS:
+        raise TooFewRows(
+            f"training needs at least {MIN_ROWS} rows with a weight above 0",
+            detail=f'Weight column "{column}" is above 0 in {counting} of {values.size} rows.',
+            hint="Train from more rows.",
+        )
     return np.asarray(scaled / scaled.mean(), dtype=np.float64)
 
 

@@ -2,6 +2,7 @@
 Datasets for tests: from the real tables, or from Python values.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sqlml.enums import ColumnKind
-from sqlml.extract.dataset import Column, Dataset
+from sqlml.extract.dataset import Column, Dataset, Roles
 from sqlml.search.calendar import DAYS_1970_TO_2000, MICROS_PER_DAY
 from tests.data import TABLES, read_part
 
@@ -55,6 +56,16 @@ def with_columns(dataset: Dataset, **columns: np.ndarray) -> Dataset:
         table = table.append_column(name, pa.chunked_array([pa.array(values, pa.float64())]))
         added.append(Column(name, "double precision", ColumnKind.NUMERIC))
     return Dataset(table=table, columns=(*dataset.columns, *added), target=dataset.target)
+
+
+def with_roles(dataset: Dataset, **names: str) -> Dataset:
+    """Give columns a role; they are no features then."""
+    found = {each.name: each for each in dataset.columns}
+    return replace(
+        dataset,
+        columns=tuple(each for each in dataset.columns if each.name not in names.values()),
+        roles=Roles(**{role: found[name] for role, name in names.items()}),
+    )
 
 
 def _as_kind(values: pa.ChunkedArray) -> tuple[ColumnKind, pa.ChunkedArray]:

@@ -11,7 +11,7 @@ import pytest
 
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
-from sqlml.extract.dataset import Column, Dataset, Roles
+from sqlml.extract.dataset import Column
 from sqlml.search import study
 from sqlml.search.fitted import FittedModel, LinearPart, TreePart
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress
@@ -21,7 +21,7 @@ from sqlml.search.probe import Pace
 from sqlml.search.race import race
 from sqlml.search.study import search
 from tests.data import TABLES
-from tests.search.tables import dataset_of, read_table, with_columns
+from tests.search.tables import dataset_of, read_table, with_columns, with_roles
 
 BASELINE, LINEAR, LIGHTGBM, EXTRA_TREES = EstimatorName
 FAST = {"learning_rate": 0.3, "num_trees": 20}
@@ -218,21 +218,11 @@ def test_large_table_is_scored_by_a_holdout(run):
     assert 2.0 < leaderboard.baseline_score < 2.5
 
 
-def with_role(dataset: Dataset, **names: str) -> Dataset:
-    """Give columns a role; they are no features then."""
-    found = {each.name: each for each in dataset.columns}
-    return replace(
-        dataset,
-        columns=tuple(each for each in dataset.columns if each.name not in names.values()),
-        roles=Roles(**{role: found[name] for role, name in names.items()}),
-    )
-
-
 def test_rows_in_an_order_are_judged_by_models_of_earlier_ones(run):
     rng = np.random.default_rng(0)
     moment = np.arange(600.0)
     dataset = dataset_of("y", y=moment + rng.normal(size=600), x=moment, moment=moment)
-    dataset = with_role(dataset, order_by="moment")
+    dataset = with_roles(dataset, order_by="moment")
     leaderboard = run(dataset, trials=2, folds=3, estimators=(LINEAR,))
     assert {member.fit_count for member in leaderboard.members} == {1}
     assert leaderboard.train_row_count == 600
@@ -250,8 +240,8 @@ def test_groups_and_weights(run):
         group=group,
         w=(group < 10).astype(float),
     )
-    apart = run(with_role(dataset, group_by="group", weight="w"), trials=2, folds=4)
-    mixed = run(with_role(dataset, weight="w"), trials=2, folds=4)
+    apart = run(with_roles(dataset, group_by="group", weight="w"), trials=2, folds=4)
+    mixed = run(with_roles(dataset, weight="w"), trials=2, folds=4)
     # Who knows the other rows of a group knows its shift.
     assert mixed.score < 0.5 * apart.score
 

@@ -15,7 +15,14 @@ import numpy as np
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample
-from sqlml.search.estimators.goal import OF_LOGARITHM, Goal, Loss, make_goal, small_target
+from sqlml.search.estimators.goal import (
+    OF_LOGARITHM,
+    Goal,
+    Loss,
+    make_goal,
+    small_target,
+    some_counts,
+)
 from sqlml.search.estimators.inputs import Encoding, Helper, Inputs, Learner, plain_inputs
 from sqlml.search.estimators.leaves import LeafChange, change_leaves
 from sqlml.search.estimators.linear import HELPER, Linear
@@ -232,7 +239,7 @@ class LightGBMFitter:
             exponent = int(np.frexp(target.mean())[1])
             shift = exponent * float(np.log(2.0))
             change = LeafChange(shift=lambda leaves, _: leaves + shift, scale=lambda leaves: leaves)
-            return np.ldexp(target[rows], -exponent), change
+            return some_counts(np.ldexp(target[rows], -exponent)), change
         if goal.loss is not Loss.LOGISTIC:
             learnt = goal.learnt(target)
             unit = make_unit(learnt)

@@ -5,6 +5,7 @@ Owns clipping, standardising, one-hot codes and steps of the calendar. A numeric
 at quantiles into ramps, each with its own weight: with one ramp it is a line, with more a curve.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,6 +26,8 @@ from sqlml.search.fitted import (
 
 TAIL_SHARE = 0.005
 MAX_QUANTILE_ROWS = 100_000
+SMALLEST_SCALE = 1e-307
+"""The inverse of less may be infinite."""
 RARE_ROWS = 3
 """A level of fewer rows is taken with the values that are no level."""
 STEP_COUNTS = {
@@ -213,13 +216,16 @@ def _make_ramps(feature: int, values: F64, segments: int) -> list[Ramp]:
         knots = np.unique([seen.min(), seen.max()])
     has_missing = bool(np.isnan(values).any())
     ramps: list[Ramp] = []
-    for low, high in pairwise(knots):
-        share = (np.clip(seen, low, high) / 2 - low / 2) / (high / 2 - low / 2)
-        scale = float(share.std()) * (high - low)
-        if np.isfinite(scale) and scale > 0 and np.isfinite(1 / scale):
-            mean = float(low + share.mean() * (high - low))
+    for low, high in pairwise(map(float, knots)):
+        width = high - low
+        if not SMALLEST_SCALE < width < math.inf:
+            continue
+        share = (np.clip(seen, low, high) - low) / width
+        scale = float(share.std()) * width
+        if scale > SMALLEST_SCALE:
+            mean = float(low + share.mean() * width)
             first = has_missing and not ramps
-            ramps.append(Ramp(feature, float(low), float(high), mean, float(1 / scale), first))
+            ramps.append(Ramp(feature, low, high, mean, 1 / scale, first))
     return ramps
 
 

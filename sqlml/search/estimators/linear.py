@@ -14,7 +14,14 @@ from sqlml.search.arrays import F64, I64
 from sqlml.search.estimators.baseline import class_shares
 from sqlml.search.estimators.design import Design, make_design
 from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample, Task
-from sqlml.search.estimators.goal import OF_LOGARITHM, Goal, goal_defaults, goal_space, make_goal
+from sqlml.search.estimators.goal import (
+    OF_LOGARITHM,
+    Goal,
+    goal_defaults,
+    goal_space,
+    make_goal,
+    some_counts,
+)
 from sqlml.search.estimators.solvers import (
     Penalty,
     Rows,
@@ -162,7 +169,8 @@ def _solve_in_unit(rows: Rows, goal: Goal, penalty: Penalty) -> Solution:
     """Fit a regression in a unit of its own, with a standard deviation near 1."""
     if goal.loss in OF_LOGARITHM:
         exponent = int(np.frexp(rows.target.mean())[1])
-        scaled = Rows(rows.inputs, np.ldexp(rows.target, -exponent), rows.weight, rows.until)
+        counts = some_counts(np.ldexp(rows.target, -exponent))
+        scaled = Rows(rows.inputs, counts, rows.weight, rows.until)
         found = solve_regression(scaled, goal, penalty)
         return Solution(found.weights, found.intercepts + exponent * np.log(2.0))
     target = goal.learnt(rows.target)
