@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from sqlml.compile.artifact import compile_model
+from sqlml.db import get_query
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.extract.reader import ARROW_TYPES
@@ -129,6 +130,9 @@ def read_dataset(connection: Connection, table: str) -> tuple[pa.Table, tuple[Co
         (table,),
     ).fetchall()
     columns = tuple(Column(name, type_name, ColumnKind(kind)) for name, type_name, kind in facts)
+    if connection.execute(get_query("job", "is_sql_only")).fetchone() == (True,):
+        # SQL reads no arrays.
+        columns = tuple(column for column in columns if column.kind is not ColumnKind.ARRAY)
     arrays = {}
     for column in columns:
         query = connection.execute(
