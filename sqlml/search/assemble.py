@@ -46,7 +46,7 @@ ELECTION_SCORES = 1000
 """Choosing weights and judging them takes as long as so many scores, roughly."""
 MAX_ELECTION_SHARE = 0.04
 LAST_WORDS_S = 0.1
-SURE_COST_SHARE = 0.6
+SURE_COST_SHARE = 0.8
 """Estimates of the cost of predictions may be too low."""
 MAX_FIT_SHARE = 0.5
 """Of what a prediction may cost, one fit may take so much: an ensemble is to have others."""

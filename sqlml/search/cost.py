@@ -4,7 +4,7 @@ What a prediction costs, estimated from facts about the model's parts.
 The scoring core scores trees of at most 64 leaves by masks, in blocks of 16 trees (up to 32
 leaves) or 8, four blocks a group: each group looks at each of its features once. Larger trees
 are walked. docs/decisions/0010 describes both. The constants are those of one core with
-AVX-512; forests of 100 to 3000 trees on two tables took 0.8 to 1.4 times the estimate.
+AVX-512 that others use too; measured costs were 0.5 to 1.7 times the estimate.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,9 @@ ROW_BYTES = 64
 AND_NS = 0.9
 LEAF_NS = 0.8
 USUAL_FEATURES = 25
-NEAR_BYTES = 2.2e6
-"""Tables up to this size stay in the caches of a core."""
-FAR_NS = 1.5
-"""What the AND of a row costs in addition where it comes from further away."""
+BYTE_NS = 1.2e-3
+"""A byte of tables: the more there are, all parts together, the fewer stay in a core's caches,
+and reading the others from memory soon takes longer than the rest."""
 
 LEVEL_NS = 3.6
 """A level of a tree that is walked."""
@@ -92,5 +91,4 @@ def _trees_ns(part: PartFacts) -> float:
     used = min(part.feature_count or USUAL_FEATURES, ceil(splits / groups))
     rows = groups * GROUP_BLOCKS * used
     table_bytes = ROW_BYTES * (part.leaf_count + rows)
-    far_share = max(0.0, 1 - NEAR_BYTES / table_bytes)
-    return rows * (AND_NS + FAR_NS * far_share) + part.tree_count * LEAF_NS
+    return rows * AND_NS + table_bytes * BYTE_NS + part.tree_count * LEAF_NS

@@ -17,7 +17,7 @@ MASKS = PartFacts(tree_count=500, leaf_count=500 * 31, largest_tree=31, feature_
         # CPU time of the core's module on a Zen 4 with AVX-512, 28 columns.
         pytest.param(PartFacts(tree_count=1, leaf_count=2), 400, id="stump"),
         pytest.param(MASKS, 1_600, id="masks"),
-        pytest.param(PartFacts(tree_count=1500, leaf_count=94_500), 8_000, id="many masks"),
+        pytest.param(PartFacts(tree_count=2000, leaf_count=126_000), 32_000, id="many masks"),
         pytest.param(PartFacts(tree_count=500, leaf_count=64_000), 15_500, id="walk"),
         pytest.param(PartFacts(tree_count=500, leaf_count=250_000), 36_000, id="long walk"),
         pytest.param(PartFacts(term_count=28), 450, id="linear"),
