@@ -19,7 +19,7 @@ from sqlml.search.bench import Bench
 from sqlml.search.calibration import calibrate
 from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
 from sqlml.search.crew import Crew
-from sqlml.search.ensemble import cross_fit_raw, select_raw_weights
+from sqlml.search.ensemble import Allowance, cross_fit_raw, select_raw_weights
 from sqlml.search.estimators.estimator import Choice
 from sqlml.search.fitted import Blend, FeatureOp, Link
 from sqlml.search.interval import bootstrap_interval
@@ -44,7 +44,9 @@ MAX_REFIT_SHARE = 0.2
 EXPECTED_MEMBERS = 4
 ELECTION_SCORES = 1000
 """Choosing weights and judging them takes as long as so many scores, roughly."""
-MAX_ELECTION_SHARE = 0.04
+MAX_ELECTION_SHARE = 0.05
+LEAST_SCORES = 200
+"""Without time for so many scores the best trial stands alone."""
 LAST_WORDS_S = 0.1
 SURE_COST_SHARE = 0.8
 """Estimates of the cost of predictions may be too low."""
@@ -146,7 +148,8 @@ class Assembler:
         """Make the model of the trials that are best together."""
         ranked = rank_evaluations(self._bench, evaluations)
         left_s = self._bench.plan.deadline - LAST_WORDS_S - time.monotonic()
-        count = MAX_CANDIDATES if left_s > self._election_time_s() else 0
+        needed_s = max(self._election_time_s(), LEAST_SCORES * self.score_time_s)
+        count = MAX_CANDIDATES if left_s > needed_s else 0
         candidates = self._candidates(ranked, count) if count else ranked[:1]
         if candidates[0].choice.estimator is not EstimatorName.BASELINE:
             # As a member it would only shrink the others, which is for calibration to do.
@@ -224,7 +227,7 @@ class Assembler:
         rows = self._scored(candidates)
         whole = _blend([self._oof_rows(each, rows) for each in evaluations], weights)
         truth, weight = self._truth(rows)
-        scale, offsets = calibrate(whole, truth, weight, bench.task.problem_type)
+        scale, offsets = calibrate(whole, truth, weight, bench.task.problem_type, self._half_time())
         finish = Finish(scale=scale, offsets=offsets)
         if bench.task.problem_type is ProblemType.BINARY:
             finished = _calibrated(whole, finish)
@@ -241,10 +244,11 @@ class Assembler:
         constant = self._blended(raw, Link(baseline.answers[0].link))[:1]
         base = self._shown(np.repeat(constant, rows.size, axis=0), Finish())
         shown = self._shown(whole, finish)
+        until = bench.plan.deadline - LAST_WORDS_S
         return Judged(
             finish=finish,
             score=bench.metric.score(truth, shown, weight),
-            interval=bootstrap_interval(truth, shown, weight, bench.metric, bench.plan.seed),
+            interval=bootstrap_interval(truth, shown, weight, bench.metric, bench.plan.seed, until),
             baseline_score=bench.metric.score(truth, base, weight),
         )
 
@@ -254,8 +258,8 @@ class Assembler:
         oofs = [self._oof_rows(each, rows) for each in candidates]
         if len(oofs) == 1:
             return oofs[0]
-        costs, limit = self._costs(candidates)
-        return cross_fit_raw(oofs, truth, weight, self._bench.metric, costs, limit)
+        allowance = self._allowance(candidates)
+        return cross_fit_raw(oofs, truth, weight, self._bench.metric, allowance)
 
     def _elect(self, candidates: list[Evaluation]) -> list[Elected]:
         """Choose the members among the candidates and their weights, largest first."""
@@ -264,8 +268,8 @@ class Assembler:
         rows = self._scored(candidates)
         truth, weight = self._truth(rows)
         oofs = [self._oof_rows(each, rows) for each in candidates]
-        costs, limit = self._costs(candidates)
-        weights = select_raw_weights(oofs, truth, weight, self._bench.metric, costs, limit)
+        allowance = self._allowance(candidates)
+        weights = select_raw_weights(oofs, truth, weight, self._bench.metric, allowance)
         elected = [
             Elected(evaluation=each, weight=float(weight), is_bag=False)
             for each, weight in zip(candidates, weights, strict=True)
@@ -273,11 +277,17 @@ class Assembler:
         ]
         return sorted(elected, key=lambda each: -each.weight)
 
-    def _costs(self, evaluations: list[Evaluation]) -> tuple[F64, float | None]:
-        """What each trial's fit costs a row, and what all may cost together."""
-        limit = self._limit_ns()
-        costs = np.array([self._fit_cost_ns(each) for each in evaluations])
-        return costs, None if limit == math.inf else limit
+    def _allowance(self, evaluations: list[Evaluation]) -> Allowance:
+        """What each trial's fit costs a row, what all may cost together, and how long to look."""
+        return Allowance(
+            costs=np.array([self._fit_cost_ns(each) for each in evaluations]),
+            limit=self._limit_ns(),
+            until=self._half_time(),
+        )
+
+    def _half_time(self) -> float:
+        """When half of the time that is left now is over."""
+        return (time.monotonic() + self._bench.plan.deadline) / 2
 
     def _bagged(self, elected: list[Elected]) -> list[Elected]:
         """Let the folds' fits answer together where the cost allows, heaviest weights first."""

@@ -7,6 +7,8 @@ modern neural networks", ICML 2017. Numbers: least squares, because models of a 
 predict medians, which are too low for a squared error (Duan, "Smearing estimate", 1983).
 """
 
+import math
+import time
 from typing import Protocol
 
 import numpy as np
@@ -18,8 +20,9 @@ from sqlml.search.arrays import F64, I64
 from sqlml.search.ensemble import deal
 
 MIN_ROWS = 50
-MAX_ROWS = 20_000
-"""The calibration of more rows is found on so many of them."""
+MAX_ROWS, MAX_CELLS, LEAST_ROWS = 20_000, 400_000, 2_000
+"""The calibration of more rows is found on so many of them, or on so many raw scores, but on some
+rows at least."""
 SMALLEST_SCALE, LARGEST_SCALE = 0.05, 20.0
 PENALTY = 1.0
 """What holds the offsets at 0, in rows: a class that none has would get an infinite one."""
@@ -30,14 +33,20 @@ test tables became worse."""
 Calibration = tuple[float, tuple[float, ...]]
 
 
-def calibrate(raw: F64, truth: F64, weight: F64 | None, problem_type: ProblemType) -> Calibration:
+def calibrate(
+    raw: F64,
+    truth: F64,
+    weight: F64 | None,
+    problem_type: ProblemType,
+    until: float = math.inf,
+) -> Calibration:
     """
     Find the scale and the offsets of raw scores, shape (rows, outputs), that fit best.
 
     `raw` is out-of-fold; for a regression it is numbers that a squared error is to suit.
     Tries a scale alone, then with offsets. Scale 1 and no offsets where the loss (log loss,
     or squared error) of rows that did not choose them does not become better by more than
-    chance.
+    chance, or where `until` (`time.monotonic()`) is over before that is known.
     """
     raw = raw.reshape(truth.size, -1)
     weight = np.ones(truth.size) if weight is None else weight
@@ -45,8 +54,9 @@ def calibrate(raw: F64, truth: F64, weight: F64 | None, problem_type: ProblemTyp
     rows = np.flatnonzero(weight > 0)
     if rows.size < MIN_ROWS:
         return 1.0, ()
-    if rows.size > MAX_ROWS:
-        rows = np.random.default_rng(0).choice(rows, MAX_ROWS, replace=False)
+    count = min(MAX_ROWS, max(MAX_CELLS // raw.shape[1], LEAST_ROWS))
+    if rows.size > count:
+        rows = np.random.default_rng(0).choice(rows, count, replace=False)
     if rows.size < truth.size:
         raw, truth, weight = raw[rows], truth[rows], weight[rows]
     is_number = problem_type is ProblemType.REGRESSION
@@ -57,6 +67,8 @@ def calibrate(raw: F64, truth: F64, weight: F64 | None, problem_type: ProblemTyp
     for has_offsets in (False, True):
         losses = np.empty(truth.size)
         for fold in np.unique(folds):
+            if time.monotonic() > until:
+                return 1.0, ()
             own = np.flatnonzero(folds == fold)
             found = loss.fit(np.flatnonzero(folds != fold), weight, has_offsets)
             losses[own] = loss.of_rows(found, own)

@@ -7,8 +7,10 @@ with which the average scores best. A candidate is its out-of-fold predictions: 
 shape (rows, classes), or numbers, shape (rows,). All candidates predict the same rows.
 """
 
+import math
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,28 +31,39 @@ SAME_SCORE = 1e-9
 """Scores that differ by less than this share of themselves are equal."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Allowance:
+    """What a blend may cost, and how long it may be looked for."""
+
+    costs: F64 | None = None
+    """Of each candidate; those of the candidates that have a weight add up."""
+    limit: float = math.inf
+    until: float = math.inf
+    """`time.monotonic()` from which no step follows the first."""
+
+
+FREE = Allowance()
+
+
 def select_weights(
     candidates: Sequence[F64],
     truth: F64,
     weight: F64 | None,
     metric: Metric,
-    costs: F64 | None = None,
-    limit: float | None = None,
+    allowance: Allowance = FREE,
 ) -> F64:
     """
     Choose the candidates' weights, which add up to 1.
 
-    `costs` (of each candidate that has a weight, added up) stay within `limit` where one
-    candidate does; else the cheapest is all there is. Of equal scores the cheaper counts.
-    A candidate with a prediction that is not finite gets nothing; `ValueError` where all
-    have one.
+    Costs stay within the limit where one candidate does; else the cheapest is all there is. Of
+    equal scores the cheaper counts. A candidate with a prediction that is not finite gets
+    nothing; `ValueError` where all have one.
     """
-    costs = np.zeros(len(candidates)) if costs is None else np.asarray(costs, dtype=np.float64)
-    limit = np.inf if limit is None else limit
+    costs = np.zeros(len(candidates)) if allowance.costs is None else allowance.costs
     usable = np.array([bool(np.isfinite(candidate).all()) for candidate in candidates])
     if not usable.any():
         raise ValueError("no candidate has finite predictions only")
-    limit = max(limit, float(costs[usable].min()))
+    limit = max(allowance.limit, float(costs[usable].min()))
     places = np.flatnonzero(usable & (costs <= limit)).tolist()
     count = _affordable_rows(candidates[0], metric)
     if truth.size > count:
@@ -71,6 +84,8 @@ def select_weights(
         chosen[places[index]] += 1
         if not best.any() or score > best_score + SAME_SCORE * abs(score):
             best_score, best = score, chosen
+        if time.monotonic() > allowance.until:
+            break
     return np.asarray(best / best.sum())
 
 
@@ -79,8 +94,7 @@ def cross_fit(
     truth: F64,
     weight: F64 | None,
     metric: Metric,
-    costs: F64 | None = None,
-    limit: float | None = None,
+    allowance: Allowance = FREE,
 ) -> F64:
     """
     Predict each row with a blend whose weights other rows have chosen.
@@ -98,8 +112,7 @@ def cross_fit(
             truth[others],
             None if weight is None else weight[others],
             metric,
-            costs,
-            limit,
+            allowance,
         )
         predictions[own] = blend([candidate[own] for candidate in candidates], weights)
     return predictions
@@ -110,8 +123,7 @@ def select_raw_weights(
     truth: F64,
     weight: F64 | None,
     metric: Metric,
-    costs: F64 | None = None,
-    limit: float | None = None,
+    allowance: Allowance = FREE,
 ) -> F64:
     """
     Choose weights as `select_weights` does, for a blend of raw scores, shape (rows, outputs).
@@ -119,7 +131,7 @@ def select_raw_weights(
     A regression's are numbers that are scored as they are.
     """
     candidates, of_raw = _view_raws(raws, metric)
-    return select_weights(candidates, truth, weight, of_raw, costs, limit)
+    return select_weights(candidates, truth, weight, of_raw, allowance)
 
 
 def cross_fit_raw(
@@ -127,12 +139,11 @@ def cross_fit_raw(
     truth: F64,
     weight: F64 | None,
     metric: Metric,
-    costs: F64 | None = None,
-    limit: float | None = None,
+    allowance: Allowance = FREE,
 ) -> F64:
     """Blend raw scores, shape (rows, outputs), as `cross_fit` blends predictions."""
     candidates, of_raw = _view_raws(raws, metric)
-    blended = cross_fit(candidates, truth, weight, of_raw, costs, limit)
+    blended = cross_fit(candidates, truth, weight, of_raw, allowance)
     return blended[:, -raws[0].shape[1] :] if blended.ndim == 2 else blended[:, None]
 
 

@@ -5,6 +5,9 @@ By the percentile bootstrap over rows (Efron and Tibshirani 1993); a share of ri
 Wilson's interval (1927), which is not empty where all rows are right.
 """
 
+import math
+import time
+
 import numpy as np
 from scipy.special import ndtri
 
@@ -12,18 +15,26 @@ from sqlml.search.arrays import F64
 from sqlml.search.metrics import Metric, PredictionKind
 
 RESAMPLES = 300
-MAX_ROWS = 5_000
+MAX_ROWS, MAX_CELLS, MIN_ROWS = 5_000, 100_000, 1_000
+"""A resample has so many rows at most, or so many probabilities, but some rows at least."""
+MIN_RESAMPLES = 20
 LEVEL = 0.95
 
 
 def bootstrap_interval(
-    truth: F64, predicted: F64, weight: F64 | None, metric: Metric, seed: int
+    truth: F64,
+    predicted: F64,
+    weight: F64 | None,
+    metric: Metric,
+    seed: int,
+    until: float = math.inf,
 ) -> tuple[float, float]:
     """
     Compute a 95 % interval of a score; NaN where the score does not exist.
 
-    Of many rows 5 000 are drawn at a time, and the interval is narrowed by the root of their
-    share (the m out of n bootstrap; Bickel, Götze and van Zwet 1997). It holds the score.
+    Of many rows 5 000 are drawn at a time, fewer of many classes, and the interval is narrowed
+    by the root of their share (the m out of n bootstrap; Bickel, Götze and van Zwet 1997). It
+    holds the score. From `until` (`time.monotonic()`) on it makes do with few resamples.
     """
     score = metric.score(truth, predicted, weight)
     if np.isnan(score):
@@ -33,9 +44,12 @@ def bootstrap_interval(
     if metric.name == "accuracy":
         return _wilson(score, _effective_size(weight, truth.size))
     rng = np.random.default_rng(seed)
-    size = min(truth.size, MAX_ROWS)
-    drawn = np.empty(RESAMPLES)
+    class_count = predicted.shape[1] if predicted.ndim == 2 else 1
+    size = min(truth.size, MAX_ROWS, max(MAX_CELLS // class_count, MIN_ROWS))
+    drawn = np.full(RESAMPLES, np.nan)
     for index in range(RESAMPLES):
+        if index >= MIN_RESAMPLES and time.monotonic() > until:
+            break
         rows = rng.integers(0, truth.size, size)
         of_rows = None if weight is None else weight[rows]
         drawn[index] = metric.score(truth[rows], predicted[rows], of_rows)

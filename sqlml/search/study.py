@@ -55,6 +55,8 @@ LAG = 4
 depend on how many processes there are."""
 OFFER_SPACING = 1.5
 """The next interim model is offered after this many times the time of the last one."""
+OFFER_RESERVE = 2.0
+"""It is offered only while this many times what the last one took is left."""
 
 
 def search(
@@ -111,6 +113,7 @@ class Study:
         self._is_counted = bench.plan.trials is not None
         self._started = time.monotonic()
         self._next_offer = 0.0
+        self._offer_time_s = 0.0
 
     @property
     def best(self) -> Evaluation:
@@ -346,9 +349,13 @@ class Study:
         now = time.monotonic()
         if now < self._next_offer or ranked[0].number == 0:
             return
-        if self._next_offer == 0.0 or ranked[0] is evaluation:
-            self._offer(self.assembler.interim(self.evaluations))
-            self._next_offer = now + OFFER_SPACING * (now - self._started)
+        if self._next_offer != 0.0 and ranked[0] is not evaluation:
+            return
+        if now + OFFER_RESERVE * self._offer_time_s > self._end():
+            return
+        self._offer(self.assembler.interim(self.evaluations))
+        self._offer_time_s = time.monotonic() - now
+        self._next_offer = now + OFFER_SPACING * (now - self._started)
 
     def _abandon(self) -> None:
         """End the trials that are still running: the time is over."""

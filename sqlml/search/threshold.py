@@ -10,6 +10,8 @@ from sqlml.search.arrays import F64, I64
 from sqlml.search.ensemble import deal
 from sqlml.search.metrics import CONFUSION_FUNCTIONS, ConfusionFunction, Metric
 
+MAX_ROWS = 100_000
+"""The threshold of more rows is found on so many of them."""
 MAX_CUTS = 500
 RESAMPLES = 20
 NEEDED_GAIN = 0.5
@@ -29,7 +31,11 @@ def choose_threshold(raw: F64, truth: F64, weight: F64 | None, metric: Metric) -
     function = CONFUSION_FUNCTIONS.get(metric.name)
     if function is None or np.unique(truth).size < 2:
         return 0.0
-    rows = _cut(raw.reshape(-1), truth, np.ones(truth.size) if weight is None else weight)
+    raw, weight = raw.reshape(-1), np.ones(truth.size) if weight is None else weight
+    if truth.size > MAX_ROWS:
+        drawn = np.random.default_rng(0).choice(truth.size, MAX_ROWS, replace=False)
+        raw, truth, weight = raw[drawn], truth[drawn], weight[drawn]
+    rows = _cut(raw, truth, weight)
     chosen = np.zeros(truth.size, dtype=bool)
     folds = deal(truth)
     for fold in np.unique(folds):

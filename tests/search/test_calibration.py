@@ -109,3 +109,10 @@ def test_an_outlier_does_not_decide():
 
 def test_constant_numbers_are_left_alone():
     assert calibrate(np.zeros(100), np.zeros(100), None, ProblemType.REGRESSION) == (1.0, ())
+
+
+def test_without_time_there_is_none():
+    truth = np.tile([0.0, 1, 1], 100)
+    raw = np.where(truth > 0, 9.0, -9.0) * np.tile([1, 1, -1], 100)
+    assert calibrate(raw, truth, None, ProblemType.BINARY) != (1.0, ())
+    assert calibrate(raw, truth, None, ProblemType.BINARY, until=0.0) == (1.0, ())

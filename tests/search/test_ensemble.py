@@ -13,6 +13,7 @@ from scipy.special import expit, logit, softmax
 from sqlml.enums import ProblemType
 from sqlml.search.additions import MIN_ROWS_FOR_BINS, MetricAdditions, make_additions
 from sqlml.search.ensemble import (
+    Allowance,
     blend,
     cross_fit,
     cross_fit_raw,
@@ -128,7 +129,9 @@ def test_selection_is_a_plain_greedy_one():
 def test_costs_stay_under_the_limit(costs, limit):
     candidates, truth = make_numbers(60)
     costs = np.array(costs)
-    weights = select_weights(candidates, truth, None, METRICS["rmse"], costs, limit)
+    weights = select_weights(
+        candidates, truth, None, METRICS["rmse"], Allowance(costs=costs, limit=limit)
+    )
     if limit >= costs.min():
         assert costs[weights > 0].sum() <= limit
     else:
@@ -138,8 +141,16 @@ def test_costs_stay_under_the_limit(costs, limit):
 def test_of_equal_candidates_the_cheapest_is_chosen():
     candidates, truth = make_numbers(60)
     same = [candidates[0]] * 3
-    weights = select_weights(same, truth, None, METRICS["mae"], np.array([3.0, 1, 2]))
+    allowance = Allowance(costs=np.array([3.0, 1, 2]))
+    weights = select_weights(same, truth, None, METRICS["mae"], allowance)
     assert weights.tolist() == [0, 1, 0]
+
+
+def test_without_time_the_best_candidate_is_taken():
+    candidates, truth = make_numbers(60)
+    weights = select_weights(candidates, truth, None, METRICS["mae"], Allowance(until=0.0))
+    best = np.argmin([METRICS["mae"].score(truth, each) for each in candidates])
+    assert weights.tolist() == np.eye(len(candidates))[best].tolist()
 
 
 def test_weights_of_rows_count():
@@ -165,9 +176,8 @@ def test_candidates_that_are_not_finite_get_nothing(name, wrong):
 
 def test_score_that_does_not_exist_takes_the_cheapest():
     candidates, _ = make_binary(20)
-    weights = select_weights(
-        candidates, np.zeros(20), None, METRICS["roc_auc"], np.array([5.0, 4, 3, 2, 1])
-    )
+    allowance = Allowance(costs=np.array([5.0, 4, 3, 2, 1]))
+    weights = select_weights(candidates, np.zeros(20), None, METRICS["roc_auc"], allowance)
     assert weights.tolist() == [0, 0, 0, 0, 1]
 
 

@@ -2,6 +2,8 @@
 Intervals of scores: they cover the true score about as often as they say.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -87,3 +89,20 @@ def test_few_rows(row_count):
         np.arange(row_count) + 1.0, np.zeros(row_count), None, METRICS["mae"], 0
     )
     assert low <= high
+
+
+@pytest.mark.parametrize("classes", [2, 200])
+def test_without_time_few_rows_are_drawn_again(classes):
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, classes, 6000).astype(float)
+    proba = rng.dirichlet(np.ones(classes), 6000)
+    sizes = []
+
+    def counting(truth, predicted, weight):
+        sizes.append(truth.size)
+        return METRICS["log_loss"].score(truth, predicted, weight)
+
+    metric = replace(METRICS["log_loss"], function=counting)
+    low, high = bootstrap_interval(truth, proba, None, metric, 0, until=0.0)
+    assert low < METRICS["log_loss"].score(truth, proba) < high
+    assert sizes == [6000] + [5000 if classes == 2 else 1000] * 20
