@@ -48,8 +48,8 @@ MAX_ELECTION_SHARE = 0.05
 LEAST_SCORES = 200
 """Without time for so many scores the best trial stands alone."""
 LAST_WORDS_S = 0.1
-SURE_COST_SHARE = 0.8
-"""Estimates of the cost of predictions may be too low."""
+SURE_COST_SHARE = 0.65
+"""Estimates of the cost of predictions may be too low, by a half where other work is done."""
 MAX_FIT_SHARE = 0.5
 """Of what a prediction may cost, one fit may take so much: an ensemble is to have others."""
 USUAL_LEAVES, USUAL_TREES, MIN_ROUNDS = 31, 1000, 20

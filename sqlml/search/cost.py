@@ -32,9 +32,9 @@ BYTE_NS = 1.2e-3
 """A byte of tables: the more there are, all parts together, the fewer stay in a core's caches,
 and reading the others from memory soon takes longer than the rest."""
 
-LEVEL_NS = 3.6
+LEVEL_NS = 4.0
 """A level of a tree that is walked."""
-NEAR_LEAVES = 500_000
+NEAR_LEAVES = 250_000
 """So many leaves make a walk twice as long."""
 
 
