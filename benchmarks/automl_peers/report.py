@@ -49,6 +49,7 @@ def write_report(runs: Sequence[Run], diagrams: Path) -> str:
         if is_ranking:
             name = f"automl-{comparison.seconds:g}s-{comparison.cores}.svg"
             titles = {TITLES[system]: rank for system, rank in comparison.ranks().items()}
+            diagrams.mkdir(parents=True, exist_ok=True)
             (diagrams / name).write_text(draw_diagram(titles, comparison.critical_difference()))
             parts.append(describe_ranks(comparison, name))
     return "\n\n".join(parts)
