@@ -13,6 +13,8 @@ from sqlml.search.orders import FitOrder
 
 PROBE_ROUNDS = 5
 PROBE_SHARE = 0.15
+MAX_PROBE_SHARE = 0.5
+"""Filling the bins cannot be ended but by killing the process, and then was in vain."""
 MIN_PROBE_TIME_S = 1.0
 USUAL_RATE = 0.06
 SLOWEST_RATE, FASTEST_RATE = 0.03, 0.12
@@ -60,11 +62,12 @@ def measure_pace(bench: Bench, crew: Crew, end: float) -> Pace:
         # The first one also fills the bins.
         for rounds in (1, PROBE_ROUNDS)
     ]
-    answers = [crew.fit_all([order], until)[0] for order in orders]
+    killed_at = started + MAX_PROBE_SHARE * left_s
+    answers = [crew.fit_all([order], killed_at)[0] for order in orders]
     last = answers[-1]
     if last is None or last.rounds is None:
         # Either it takes ages, or the trials will meet the same error, and tell it.
-        is_slow = time.monotonic() >= until
+        is_slow = time.monotonic() >= killed_at
         return Pace(rate=FASTEST_RATE, fold_count=len(bench.folds), is_slow=is_slow)
     return choose_pace(bench, last.took_s / last.rounds, end - time.monotonic())
 
