@@ -31,7 +31,12 @@ from sqlml.search.encoder import (
     encode_rows,
     read_numbers,
 )
-from sqlml.search.facts import CategoryFacts, read_category_facts, read_number_facts
+from sqlml.search.facts import (
+    MAX_LEVEL_BYTES,
+    CategoryFacts,
+    read_category_facts,
+    read_number_facts,
+)
 from sqlml.search.fitted import Feature, FeatureOp, Vocabulary
 from sqlml.search.strength import Judge
 from sqlml.search.target import Target
@@ -42,7 +47,7 @@ MAX_LEVELS = 255
 COUNTED_LEVELS = 30
 """A category with more levels gets their counts as a feature, and is worth target means."""
 MANY_TEXTS = 50
-"""With fewer different texts a column is a category, whatever they look like."""
+"""With fewer different texts a column is a category, unless they are too long to be levels."""
 TEXT_WORDS = 1.5
 """Texts have so many words on average."""
 MIN_TERMS = 8
@@ -253,10 +258,11 @@ class _Learner:
         if len(facts.levels) > COUNTED_LEVELS:
             found.features.append(make_counts(column.name, facts, len(found.features) - 1))
         found.reason = f"{facts.distinct_count} different values"
-        self._read_text(found, column, values, facts)
+        is_read = self._read_text(found, column, values, facts)
         if not found.features:
             found.role = Role.IDENTIFIER
-            found.reason = "no value occurs twice"
+            if is_read:
+                found.reason = _why_no_level(facts)
             return found
         self._check_code(found, values)
         return found
@@ -272,21 +278,23 @@ class _Learner:
 
     def _read_text(
         self, found: _Found, column: Column, values: pa.ChunkedArray, facts: CategoryFacts
-    ) -> None:
-        """Add the features of a text, if it is one that there is time for."""
+    ) -> bool:
+        """Add the features of a text, if it is one; tell whether there was time for it."""
         is_rare = facts.distinct_count * RARE_TEXTS > facts.present_count
-        if facts.distinct_count < MANY_TEXTS or facts.is_uuid or self._is_plain:
-            return
+        may_be_level = bool(facts.levels) or facts.mean_characters <= MAX_LEVEL_BYTES
+        is_short = facts.distinct_count < MANY_TEXTS and may_be_level
+        if is_short or facts.is_uuid or self._is_plain:
+            return True
         left = self._until - time.monotonic()
         if values.nbytes > BYTES_PER_SECOND * left:
             found.reason += ", too long to be read as text in the time there is"
-            return
+            return False
         is_text = facts.mean_words >= TEXT_WORDS and self._vocabulary_count() < MAX_VOCABULARIES
         vocabulary = self._vocabulary(column.name, values) if is_text else None
         if vocabulary is None:
             if found.features and is_rare:
                 found.features += make_text_counts(column, values)
-            return
+            return True
         found.role = Role.TEXT
         found.reason = (
             f"{facts.distinct_count} different texts, {facts.mean_words:.1f} words on average"
@@ -297,6 +305,7 @@ class _Learner:
             Feature(column=column.name, op=FeatureOp.TOPIC, place=place)
             for place in range(vocabulary.components.shape[1])
         )
+        return True
 
     def _vocabulary(self, name: str, values: pa.ChunkedArray) -> Vocabulary | None:
         """Learn the terms and topics of a text; None where too few terms occur twice."""
@@ -385,6 +394,13 @@ def _leak(found: _Found) -> _Found:
     found.role = Role.SUSPECTED_LEAK
     found.reason = "it alone tells the target: is it known when a prediction is asked for?"
     return found
+
+
+def _why_no_level(facts: CategoryFacts) -> str:
+    """Say why no value of a category is a level."""
+    if facts.distinct_count == facts.present_count:
+        return "no value occurs twice"
+    return f"no value of up to {MAX_LEVEL_BYTES} bytes occurs twice"
 
 
 def _why_empty(values: pa.ChunkedArray) -> str:

@@ -14,6 +14,8 @@ from sqlml.search.estimators.estimator import Choice, Task
 from sqlml.search.orders import FitOrder
 
 PROBE_SHARE = 0.12
+MAX_PROBE_SHARE = 0.5
+"""Filling the bins cannot be ended but by killing the process, and then was in vain."""
 MIN_PROBE_TIME_S = 1.0
 USUAL_RATE = 0.06
 SLOWEST_RATE, FASTEST_RATE = 0.03, 0.15
@@ -74,11 +76,12 @@ def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int | None) -
         # The first one fills the bins; the other stops early.
         for rounds in (1, None)
     ]
-    answers = [crew.fit_all([order], until + left_s * PROBE_SHARE)[0] for order in orders]
+    killed_at = started + MAX_PROBE_SHARE * left_s
+    answers = [crew.fit_all([order], killed_at)[0] for order in orders]
     last = answers[-1]
     if last is None or not last.rounds:
         # Either it takes ages, or the trials will meet the same error, and tell it.
-        is_slow = time.monotonic() >= until
+        is_slow = time.monotonic() >= killed_at
         return Pace(rate=FASTEST_RATE, fold_count=len(bench.folds), is_slow=is_slow)
     rate = float(usual.hyperparameters["learning_rate"])
     patience = 0 if last.is_cut else PATIENCE / rate

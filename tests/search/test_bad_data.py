@@ -370,8 +370,13 @@ def null_in_folds(rng):
 
 @case("texts of 1 MB")
 def long_texts(rng):
-    texts = [f"word{index % 7} " * 140_000 for index in range(12)]
-    return dataset_of("y", y=two(12), text=texts, x=numbers(rng, 12))
+    words = [[f"w{word}" for word in range(index % 7, index % 7 + 9)] for index in range(12)]
+    return dataset_of("y", y=two(12), text=[" ".join(each * 30_000) for each in words])
+
+
+@case("texts of 1 MB without time", "no column is left", seconds=1.0, trials=None)
+def many_long_texts(rng):
+    return dataset_of("y", y=two(40), text=[f"word{index % 7} " * 150_000 for index in range(40)])
 
 
 @several({"empty texts only": {"refusal": "no column is left"}})
