@@ -66,15 +66,18 @@ def test_an_interim_version_answers_while_training_goes_on(connection, database,
 
 
 def test_a_cancel_keeps_what_answers_already(connection, database, module_worker):
-    session = Session(database, "kept", '{"time_limit": "120 s", "anytime": true}')
-    wait_until_training(connection, "kept")
-    state = "SELECT status, version FROM sqlml.models WHERE model = 'kept'"
+    session = Session(database, "kept_interim", '{"time_limit": "120 s", "anytime": true}')
+    wait_until_training(connection, "kept_interim")
+    state = "SELECT status, version FROM sqlml.models WHERE model = 'kept_interim'"
     wait_for(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
     session.connection.cancel_safe()
     assert session.join(10).sqlstate == "57014"
-    wait_for(lambda: job_status(connection, "kept") == "aborted", 5, "the job is aborted")
+    wait_for(lambda: job_status(connection, "kept_interim") == "aborted", 5, "the job is aborted")
     assert connection.execute(state).fetchone()[0] == "ready"
-    assert len(connection.execute("SELECT predict_kept(c) FROM customers AS c").fetchall()) == 300
+    assert (
+        len(connection.execute("SELECT predict_kept_interim(c) FROM customers AS c").fetchall())
+        == 300
+    )
 
 
 def test_cancel_ends_the_child_and_leaves_no_model(connection, database, module_worker):

@@ -102,8 +102,9 @@ def test_a_model_is_private_until_granted(connection, module_worker):
     )
     for role, is_shown in (("test_anna", True), ("test_bert", False), ("test_eve", False)):
         with acting_as(connection, role):
-            for table in ("sqlml.feature", "sqlml.features"):
-                count = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()[0]
+            for table in ("sqlml.feature WHERE column_name", 'sqlml.features WHERE "column"'):
+                query = f"SELECT count(*) FROM {table} = 'x'"
+                count = connection.execute(query.encode()).fetchone()[0]
                 assert (count > 0) is is_shown, (role, table)
 
 
