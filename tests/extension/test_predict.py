@@ -469,7 +469,7 @@ def test_a_damaged_artifact_is_an_error(connection, evaluator, change):
     damaged = {
         "cut": seal(data[:-3]),
         "flip": data[:50] + b"\xff" + data[51:],
-        "newer": data[:8] + b"\x03" + data[9:],
+        "newer": data[:8] + b"\x04" + data[9:],
         "empty": b"",
     }[change]
     publish(connection, "line", damaged)
