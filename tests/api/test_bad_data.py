@@ -66,7 +66,7 @@ def create(connection, relation, target, **options):
     """Create a model of the relation's name."""
     connection.execute(
         "CALL sqlml.create_model(%s, %s, relation => %s, options => %s)",
-        [f"of_{relation}", target, relation, Jsonb({"time_limit": 30, "trials": 2} | options)],
+        [f"of_{relation}", target, relation, Jsonb({"time_limit": 60, "trials": 2} | options)],
     )
 
 
@@ -80,7 +80,7 @@ def create(connection, relation, target, **options):
     ],
 )
 def test_model_of_bad_data_answers_for_worse_rows(connection, module_worker, relation, target):
-    create(connection, relation, target)
+    create(connection, relation, target, num_trees=5)
     asked = sql.Identifier(f"{relation}_asked")
     rows = connection.execute(
         sql.SQL("SELECT sqlml.predict({}, asked) FROM {} AS asked").format(f"of_{relation}", asked)
