@@ -41,8 +41,8 @@ CREATE TABLE IF NOT EXISTS sqlml.job (
 COMMENT ON TABLE sqlml.job IS 'requests to train a model, and how they ended';
 COMMENT ON COLUMN sqlml.job.columns IS
     'the relation''s columns in order: name, declared type, type below a domain, kind (numeric, '
-    'boolean, category, datetime), the reason why a column is skipped, and the option that gives '
-    'it a role (group_by, order_by, weight)';
+    'boolean, category, datetime, array), the reason why a column is skipped, and the option that '
+    'gives it a role (group_by, order_by, weight)';
 CREATE INDEX IF NOT EXISTS job_unfinished ON sqlml.job (job_id)
     WHERE status IN ('waiting', 'running');
 CREATE INDEX IF NOT EXISTS job_model_id ON sqlml.job (model_id);
@@ -118,7 +118,8 @@ COMMENT ON COLUMN sqlml.version.sql IS
     'the model as common table expressions after one called input: docs/model-sql.md';
 COMMENT ON COLUMN sqlml.version.sql_problem IS 'why there is no SQL';
 COMMENT ON COLUMN sqlml.version.inputs IS
-    'the columns of input: name, type at training, kind (numeric, boolean, category, datetime)';
+    'the columns of input: name, type at training, kind (numeric, boolean, category, datetime, '
+    'array)';
 COMMENT ON COLUMN sqlml.version.score_low IS 'with score_high the 95 % interval of the score';
 COMMENT ON COLUMN sqlml.version.predict_us IS
     'microseconds in which one core predicts a row, estimated';

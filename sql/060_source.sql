@@ -1,18 +1,27 @@
 -- The training data of a model: its query, the columns, and the training function that
 -- lets the worker read the rows with the owner's rights.
 
--- The type below a domain, however deep.
+-- The type below a domain, however deep; of an array of domains the array of what is below them.
 CREATE OR REPLACE FUNCTION sqlml.base_type(type oid)
 RETURNS oid
 LANGUAGE sql STABLE
 AS $$
     WITH RECURSIVE chain AS (
-        SELECT oid, typtype, typbasetype FROM pg_catalog.pg_type WHERE oid = type
+        SELECT oid, typtype, typbasetype, typelem, typarray, false AS is_element
+          FROM pg_catalog.pg_type WHERE oid = type
         UNION ALL
-        SELECT base.oid, base.typtype, base.typbasetype
-          FROM chain JOIN pg_catalog.pg_type AS base ON base.oid = chain.typbasetype
-         WHERE chain.typtype = 'd')
-    SELECT oid FROM chain WHERE typtype <> 'd';
+        SELECT below.oid, below.typtype, below.typbasetype, below.typelem, below.typarray,
+               chain.typtype <> 'd' OR chain.is_element
+          FROM chain JOIN pg_catalog.pg_type AS below
+            ON below.oid = CASE chain.typtype WHEN 'd' THEN chain.typbasetype
+                                              ELSE chain.typelem END
+         WHERE chain.typtype = 'd'
+            OR below.typtype = 'd' AND below.typarray = chain.oid AND NOT chain.is_element)
+    SELECT CASE WHEN is_element THEN typarray ELSE oid END
+      FROM chain
+     WHERE typtype <> 'd' AND NOT (is_element AND typarray = 0)
+     ORDER BY is_element DESC
+     LIMIT 1;
 $$;
 
 -- What a column of this type is to a model; NULL when no model can use it.
@@ -21,9 +30,8 @@ RETURNS text
 LANGUAGE sql STABLE
 AS $$
     SELECT CASE
-           WHEN base.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype,
-                             'float4'::regtype, 'float8'::regtype, 'numeric'::regtype)
-               THEN 'numeric'
+           WHEN base.oid = ANY (numbers) THEN 'numeric'
+           WHEN element.oid = ANY (numbers) THEN 'array'
            WHEN base.oid = 'bool'::regtype THEN 'boolean'
            WHEN base.oid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
                THEN 'datetime'
@@ -32,6 +40,9 @@ AS $$
       FROM pg_catalog.pg_type AS declared
       JOIN pg_catalog.pg_type AS base
         ON base.oid = sqlml.base_type(declared.oid)
+      LEFT JOIN pg_catalog.pg_type AS element
+        ON element.oid = base.typelem AND element.typarray = base.oid
+     CROSS JOIN (SELECT '{int2,int4,int8,float4,float8,numeric}'::regtype[]) AS known (numbers)
      WHERE declared.oid = type;
 $$;
 
@@ -129,6 +140,7 @@ $$;
 -- A column as the extraction reads it; sqlml.extract.dataset says what each kind becomes.
 -- Datetimes become microseconds since 2000-01-01 00:00 UTC, PostgreSQL's own count. Taken
 -- from an interval, extract() gives them exactly; from a timestamp it rounds far from now.
+-- A slice begins at 1, where the driver wants every array to begin.
 CREATE OR REPLACE FUNCTION sqlml.training_expression(name text, type text, kind text)
 RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -137,6 +149,7 @@ AS $$
         WHEN kind = 'numeric' THEN 'source.%1$I::pg_catalog.float8'
         WHEN kind = 'boolean' THEN 'source.%1$I::pg_catalog.bool'
         WHEN kind = 'category' THEN 'source.%1$I::pg_catalog.text'
+        WHEN kind = 'array' THEN '(source.%1$I::pg_catalog.float8[])[:]'
         ELSE 'CASE WHEN pg_catalog.isfinite(source.%1$I) THEN (extract(epoch FROM'
              ' source.%1$I::pg_catalog.%2$s - %2$s ''2000-01-01 00:00+00'')'
              ' * 1000000)::pg_catalog.int8 END'
@@ -157,7 +170,8 @@ DECLARE
 BEGIN
     SELECT string_agg(format('%I %s', "column"->>'name',
                CASE "column"->>'kind' WHEN 'numeric' THEN 'pg_catalog.float8' WHEN 'boolean' THEN 'pg_catalog.bool'
-                    WHEN 'category' THEN 'pg_catalog.text' ELSE 'pg_catalog.int8' END), ', ' ORDER BY place),
+                    WHEN 'category' THEN 'pg_catalog.text' WHEN 'array' THEN 'pg_catalog.float8[]'
+                    ELSE 'pg_catalog.int8' END), ', ' ORDER BY place),
            string_agg(sqlml.training_expression(
                "column"->>'name', "column"->>'type', "column"->>'kind'), ', ' ORDER BY place)
       INTO declared, selected

@@ -166,7 +166,7 @@ BEGIN
     IF target_column IS NULL THEN
         PERFORM sqlml.raise('42703', format('column "%s" does not exist in the training rows', target),
             NULL, sqlml.did_you_mean(target, names));
-    ELSIF coalesce(target_column->>'kind', 'datetime') = 'datetime' THEN
+    ELSIF coalesce(target_column->>'kind', 'datetime') IN ('datetime', 'array') THEN
         PERFORM sqlml.raise('ML005', format('column "%s" has type %s, which cannot be predicted',
                 target, target_column->>'type'),
             'A target is a number, a boolean or text.');
@@ -191,7 +191,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM jsonb_array_elements(checked) AS item
                     WHERE NOT item ?| '{reason,role}' AND item->>'name' <> target) THEN
         PERFORM sqlml.raise('ML004', format('no column is left to predict "%s" from', target),
-            'A model needs a column of a number, boolean, text or date type beside its target.');
+            'A model needs a column of numbers, booleans, texts, dates or arrays of numbers beside its target.');
     END IF;
     RETURN checked;
 END;

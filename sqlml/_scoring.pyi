@@ -19,7 +19,7 @@ class Model:
     def probability_json(self, json: str, is_row: bool, label: str, /) -> float: ...
     def raw_scores_json(self, json: str, /) -> tuple[float, ...]: ...
     def bind(
-        self, numbers: Sequence[str], texts: Sequence[str], moments: Sequence[str], /
+        self, numbers: Sequence[str], texts: Sequence[str], packed: Sequence[str], /
     ) -> Binding: ...
 
 class Binding:
@@ -27,14 +27,14 @@ class Binding:
         self,
         numbers: list[float | None] | None,
         texts: list[str | None] | None,
-        moments: list[bytes | None] | None,
+        packed: list[bytes | None] | None,
         /,
     ) -> str | float: ...
     def probability(
         self,
         numbers: list[float | None] | None,
         texts: list[str | None] | None,
-        moments: list[bytes | None] | None,
+        packed: list[bytes | None] | None,
         label: str,
         /,
     ) -> float: ...

@@ -151,7 +151,8 @@ read_columns(Reader *reader)
 		column->kind = (SqlmlKind) kind;
 		column->name = read_text(reader);
 		column->type_name = read_text(reader);
-		column->is_real = has_prefix(column->type_name, "real") && column->type_name.size == 4;
+		column->is_real = has_prefix(column->type_name, "real") &&
+			(column->type_name.size == 4 || column->kind == SQLML_ARRAY);
 		column->is_padded = has_prefix(column->type_name, "character(") ||
 			(has_prefix(column->type_name, "character") && column->type_name.size == 9) ||
 			has_prefix(column->type_name, "bpchar");

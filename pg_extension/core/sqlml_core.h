@@ -88,7 +88,7 @@ typedef struct SqlmlColumn
 	SqlmlText	name;
 	SqlmlText	type_name;		/* the SQL type at training, for messages */
 	SqlmlKind	kind;
-	bool		is_real;		/* type real: a JSON number is rounded to it */
+	bool		is_real;		/* of reals: a JSON number is rounded to one */
 	bool		is_padded;		/* type character: trailing blanks mean nothing */
 } SqlmlColumn;
 

@@ -1,27 +1,37 @@
 /*
  * arrays.c
- *	  One row as three lists: numbers, texts, moments.
+ *	  One row as three lists: numbers, texts, packed.
  *
  * PL/Python turns an array into a list far faster than it takes as many
  * arguments. A binding says which column is where. Booleans are among the
- * numbers, as 0 and 1. A moment is what timestamp_send gives: microseconds
- * since 2000 in eight bytes, the most significant first.
+ * numbers, as 0 and 1. What is packed comes as PostgreSQL sends it, numbers
+ * with their most significant byte first: a moment as timestamp_send gives it,
+ * microseconds since 2000; an array as array_send gives a float8[].
  */
 #include "scoring.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LIST_COUNT 3
 #define MOMENT_SIZE 8
+#define ARRAY_HEADER 12			/* number of dimensions, flags, type of the elements */
+#define ARRAY_DIMENSION 8		/* size and lower bound */
+#define ARRAY_DIMENSIONS_MAX 6
+#define ELEMENT_SIZE 8
 
 static const int LIST_OF_KIND[] = {
-	[SQLML_NUMERIC] = 0, [SQLML_BOOLEAN] = 0, [SQLML_CATEGORY] = 1, [SQLML_DATETIME] = 2
+	[SQLML_NUMERIC] = 0, [SQLML_BOOLEAN] = 0, [SQLML_CATEGORY] = 1, [SQLML_DATETIME] = 2,
+	[SQLML_ARRAY] = 2
 };
 
 typedef struct Place
 {
 	int			list;
 	Py_ssize_t	index;
+	double	   *elements;		/* of an array, until the next row */
+	size_t		capacity;
 } Place;
 
 typedef struct BindingObject
@@ -40,15 +50,6 @@ find_place(const ModelObject *model, const SqlmlColumn *column, PyObject *names[
 
 	if (name == NULL)
 		return false;
-	if (column->kind == SQLML_ARRAY)
-	{
-		raise_error(model->state, "0A000",
-					PyUnicode_FromFormat("column \"%U\" is an array, which the function cannot take",
-										 name),
-					NULL, PyUnicode_FromString("Use sqlml.predict, or a row."));
-		Py_DECREF(name);
-		return false;
-	}
 	place->list = LIST_OF_KIND[column->kind];
 	place->index = PySequence_Index(names[place->list], name);
 	if (place->index < 0 && PyErr_ExceptionMatches(PyExc_ValueError))
@@ -99,10 +100,22 @@ binding_dealloc(PyObject *object)
 	BindingObject *self = (BindingObject *) object;
 	PyTypeObject *type = Py_TYPE(object);
 
+	for (uint32_t i = 0; i < self->model->model->column_count && self->places != NULL; i++)
+		free(self->places[i].elements);
 	free(self->places);
 	Py_DECREF(self->model);
 	PyObject_Free(object);
 	Py_DECREF(type);
+}
+
+static uint64_t
+read_big_endian(const char *bytes, int size)
+{
+	uint64_t	number = 0;
+
+	for (int i = 0; i < size; i++)
+		number = number << 8 | (uint8_t) bytes[i];
+	return number;
 }
 
 static bool
@@ -110,7 +123,6 @@ read_moment(PyObject *item, SqlmlValue *value)
 {
 	char	   *bytes;
 	Py_ssize_t	size;
-	uint64_t	micros = 0;
 
 	if (PyBytes_AsStringAndSize(item, &bytes, &size) < 0)
 		return false;
@@ -119,16 +131,91 @@ read_moment(PyObject *item, SqlmlValue *value)
 		PyErr_SetString(PyExc_ValueError, "a moment must have eight bytes");
 		return false;
 	}
-	for (int i = 0; i < MOMENT_SIZE; i++)
-		micros = micros << 8 | (uint8_t) bytes[i];
-	value->as.micros = (int64_t) micros;
+	value->as.micros = (int64_t) read_big_endian(bytes, MOMENT_SIZE);
 	/* PostgreSQL's infinities */
 	value->is_missing = value->as.micros == INT64_MAX || value->as.micros == INT64_MIN;
 	return true;
 }
 
+/* Have room for the elements, one of which takes no fewer bytes than its size does */
 static bool
-read_item(const SqlmlColumn *column, PyObject *item, SqlmlValue *value)
+reserve_elements(Place *place, size_t size)
+{
+	size_t		count = size / sizeof(uint32_t) + 1;
+	double	   *elements;
+
+	if (count <= place->capacity)
+		return true;
+	elements = realloc(place->elements, count * sizeof(double));
+	if (elements == NULL)
+	{
+		PyErr_NoMemory();
+		return false;
+	}
+	place->elements = elements;
+	place->capacity = count;
+	return true;
+}
+
+/* Read elements, each its size and its bytes; how many, or -1 where they are cut short */
+static Py_ssize_t
+read_elements(const char *bytes, const char *end, double *elements)
+{
+	Py_ssize_t	count = 0;
+
+	while (end - bytes >= (Py_ssize_t) sizeof(uint32_t))
+	{
+		uint32_t	size = (uint32_t) read_big_endian(bytes, sizeof(uint32_t));
+
+		bytes += sizeof(uint32_t);
+		elements[count] = NAN;
+		if (size != UINT32_MAX)
+		{
+			uint64_t	bits;
+
+			if (size != ELEMENT_SIZE || end - bytes < ELEMENT_SIZE)
+				return -1;
+			bits = read_big_endian(bytes, ELEMENT_SIZE);
+			memcpy(&elements[count], &bits, sizeof(bits));
+			bytes += ELEMENT_SIZE;
+		}
+		count++;
+	}
+	return bytes == end ? count : -1;
+}
+
+static bool
+read_array(PyObject *item, Place *place, SqlmlValue *value)
+{
+	char	   *bytes;
+	Py_ssize_t	size;
+	Py_ssize_t	header = ARRAY_HEADER;
+	Py_ssize_t	count = -1;
+
+	if (PyBytes_AsStringAndSize(item, &bytes, &size) < 0 ||
+		!reserve_elements(place, (size_t) size))
+		return false;
+	if (size >= header)
+	{
+		uint64_t	dimensions = read_big_endian(bytes, sizeof(uint32_t));
+
+		if (dimensions <= ARRAY_DIMENSIONS_MAX)
+			header += (Py_ssize_t) dimensions * ARRAY_DIMENSION;
+		if (dimensions <= ARRAY_DIMENSIONS_MAX && size >= header)
+			count = read_elements(bytes + header, bytes + size, place->elements);
+	}
+	if (count < 0)
+	{
+		PyErr_SetString(PyExc_ValueError, "an array must be as array_send gives a float8[]");
+		return false;
+	}
+	value->as.array.elements = place->elements;
+	value->as.array.count = (uint32_t) count;
+	return true;
+}
+
+static bool
+read_item(const SqlmlColumn *column, PyObject *item, Place *place, SqlmlValue *value)
 {
 	value->is_missing = item == Py_None;
 	if (value->is_missing)
@@ -144,6 +231,8 @@ read_item(const SqlmlColumn *column, PyObject *item, SqlmlValue *value)
 				return false;
 			value->as.text = sqlml_json_text(column, value->as.text);
 			return true;
+		case SQLML_ARRAY:
+			return read_array(item, place, value);
 		default:
 			return read_moment(item, value);
 	}
@@ -175,10 +264,10 @@ score_lists(const BindingObject *self, PyObject *const *lists, Py_ssize_t count)
 		return NULL;
 	for (uint32_t i = 0; i < model->column_count; i++)
 	{
-		const Place *place = &self->places[i];
+		Place	   *place = &self->places[i];
 
 		if (!read_item(&model->columns[i], PyList_GetItem(lists[place->list], place->index),
-					   &row->values[i]))
+					   place, &row->values[i]))
 			return NULL;
 	}
 	sqlml_score(model, row->values, row->workspace, row->scores);
@@ -209,9 +298,9 @@ binding_probability(PyObject *object, PyObject *const *arguments, Py_ssize_t cou
 
 static PyMethodDef binding_methods[] = {
 	{"predict", (PyCFunction) (void (*) (void)) binding_predict, METH_FASTCALL,
-	"predict(numbers, texts, moments) -> label or float"},
+	"predict(numbers, texts, packed) -> label or float"},
 	{"probability", (PyCFunction) (void (*) (void)) binding_probability, METH_FASTCALL,
-	"probability(numbers, texts, moments, label) -> float"},
+	"probability(numbers, texts, packed, label) -> float"},
 	{NULL, NULL, 0, NULL}
 };
 

@@ -20,16 +20,17 @@ json_type_name(PyObject *value)
 	return PyDict_Check(value) ? "an object" : "an array";
 }
 
+/* The format says what is wrong with the column's value */
 static bool
-refuse_value(const ModelObject *self, const SqlmlColumn *column, PyObject *value)
+refuse_value(const ModelObject *self, const SqlmlColumn *column, const char *format,
+			 PyObject *value)
 {
 	PyObject   *name = text_object(column->name);
 	PyObject   *type_name = text_object(column->type_name);
 
 	if (name != NULL && type_name != NULL)
 		raise_error(self->state, "42804",
-					PyUnicode_FromFormat("column \"%U\" of the row is %s, but model \"%U\" expects %U",
-										 name, json_type_name(value), self->name, type_name),
+					PyUnicode_FromFormat(format, name, json_type_name(value), self->name, type_name),
 					NULL, NULL);
 	Py_XDECREF(name);
 	Py_XDECREF(type_name);
@@ -94,6 +95,73 @@ read_json_datetime(const ModelObject *self, const SqlmlColumn *column, PyObject 
 	}
 }
 
+/* The number of elements of an array, and of arrays in it; -1 for an error */
+static Py_ssize_t
+count_elements(PyObject *list)
+{
+	Py_ssize_t	count = 0;
+
+	if (Py_EnterRecursiveCall(" while reading an array") != 0)
+		return -1;
+	for (Py_ssize_t i = 0; i < PyList_Size(list) && count >= 0; i++)
+	{
+		PyObject   *item = PyList_GetItem(list, i);
+		Py_ssize_t	more = PyList_Check(item) ? count_elements(item) : 1;
+
+		count = more < 0 ? -1 : count + more;
+	}
+	Py_LeaveRecursiveCall();
+	return count;
+}
+
+/* Write the elements and return what is behind them; NULL for an error */
+static double *
+write_elements(const ModelObject *self, const SqlmlColumn *column, PyObject *list,
+			   double *elements)
+{
+	for (Py_ssize_t i = 0; i < PyList_Size(list) && elements != NULL; i++)
+	{
+		PyObject   *item = PyList_GetItem(list, i);
+		SqlmlText	text = {"", 0};
+
+		if (PyList_Check(item))
+		{
+			elements = write_elements(self, column, item, elements);
+			continue;
+		}
+		*elements = NAN;
+		if (PyUnicode_Check(item) && !get_text(item, &text))
+			return NULL;
+		if (item != Py_None && !read_number(column, item, text, elements))
+		{
+			refuse_value(self, column,
+						 "column \"%U\" of the row has an element that is %s, but model \"%U\" expects %U",
+						 item);
+			return NULL;
+		}
+		elements++;
+	}
+	return elements;
+}
+
+/* Read an array into bytes that take its place in the row, and live as long */
+static bool
+read_json_array(const ModelObject *self, const SqlmlColumn *column, PyObject *list,
+				PyObject *row, PyObject *name, SqlmlValue *value)
+{
+	Py_ssize_t	count = count_elements(list);
+	PyObject   *bytes = count < 0 ? NULL
+		: PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t) sizeof(double));
+	double	   *elements = bytes ? (double *) PyBytes_AsString(bytes) : NULL;
+	bool		is_read = elements != NULL && write_elements(self, column, list, elements) != NULL &&
+		PyDict_SetItem(row, name, bytes) == 0;
+
+	value->as.array.elements = elements;
+	value->as.array.count = (uint32_t) count;
+	Py_XDECREF(bytes);
+	return is_read;
+}
+
 static bool
 read_json_value(const ModelObject *self, const SqlmlColumn *column, PyObject *object,
 				SqlmlValue *value)
@@ -119,7 +187,18 @@ read_json_value(const ModelObject *self, const SqlmlColumn *column, PyObject *ob
 	}
 	if (column->kind == SQLML_DATETIME && PyUnicode_Check(object))
 		return read_json_datetime(self, column, object, text, value);
-	return refuse_value(self, column, object);
+	return refuse_value(self, column,
+						"column \"%U\" of the row is %s, but model \"%U\" expects %U", object);
+}
+
+static bool
+read_json_item(const ModelObject *self, const SqlmlColumn *column, PyObject *row, PyObject *name,
+			   PyObject *object, SqlmlValue *value)
+{
+	if (column->kind != SQLML_ARRAY || object == NULL || !PyList_Check(object))
+		return read_json_value(self, column, object, value);
+	value->is_missing = false;
+	return read_json_array(self, column, object, row, name, value);
 }
 
 static void
@@ -146,7 +225,7 @@ read_json_row(const ModelObject *self, PyObject *row, bool is_row, SqlmlValue *v
 		object = PyDict_GetItemWithError(row, name);
 		if (object == NULL && is_row && !PyErr_Occurred())
 			refuse_missing_column(self, name);
-		is_read = !PyErr_Occurred() && read_json_value(self, column, object, &values[i]);
+		is_read = !PyErr_Occurred() && read_json_item(self, column, row, name, object, &values[i]);
 		Py_DECREF(name);
 		if (!is_read)
 			return false;

@@ -277,7 +277,7 @@ static PyMethodDef model_methods[] = {
 	{"raw_scores_json", model_raw_scores_json, METH_O,
 	"raw_scores_json(json) -> tuple of floats"},
 	{"bind", model_bind, METH_VARARGS,
-	"bind(numbers, texts, moments) -> Binding of those columns"},
+	"bind(numbers, texts, packed) -> Binding of those columns"},
 #ifdef SQLML_SERVER
 	{"open_query", model_open_query, METH_VARARGS,
 	"open_query(query, key, label) -> Query; key and label may be None"},

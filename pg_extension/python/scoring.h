@@ -84,7 +84,7 @@ extern PyObject *model_predict_json(PyObject *object, PyObject *arguments);
 extern PyObject *model_probability_json(PyObject *object, PyObject *arguments);
 extern PyObject *model_raw_scores_json(PyObject *object, PyObject *json);
 
-/* arrays.c: one row as arrays of its numbers, texts and moments */
+/* arrays.c: one row as arrays of its numbers, texts and packed values */
 extern PyType_Spec binding_spec;
 
 extern PyObject *model_bind(PyObject *object, PyObject *arguments);

@@ -41,6 +41,13 @@ static const TypeRule RULES[] = {
 	{BPCHAROID, SQLML_CATEGORY, CONVERT_BPCHAR},
 	{NAMEOID, SQLML_CATEGORY, CONVERT_NAME},
 	{UUIDOID, SQLML_CATEGORY, CONVERT_OUTPUT},
+	/* of arrays the type of the elements */
+	{INT2OID, SQLML_ARRAY, CONVERT_INT2_ARRAY},
+	{INT4OID, SQLML_ARRAY, CONVERT_INT4_ARRAY},
+	{INT8OID, SQLML_ARRAY, CONVERT_INT8_ARRAY},
+	{FLOAT4OID, SQLML_ARRAY, CONVERT_FLOAT4_ARRAY},
+	{FLOAT8OID, SQLML_ARRAY, CONVERT_FLOAT8_ARRAY},
+	{NUMERICOID, SQLML_ARRAY, CONVERT_NUMERIC_ARRAY},
 };
 
 /*
@@ -52,6 +59,13 @@ find_conversion(Oid type, SqlmlKind kind)
 	char		category;
 	bool		is_preferred;
 
+	if (kind == SQLML_ARRAY)
+	{
+		type = get_element_type(type);
+		if (!OidIsValid(type))
+			return CONVERT_NOT_POSSIBLE;
+		type = getBaseType(type);
+	}
 	for (size_t i = 0; i < lengthof(RULES); i++)
 		if (RULES[i].type == type && RULES[i].kind == kind)
 			return RULES[i].conversion;
@@ -165,6 +179,14 @@ convert_datum(Conversion conversion, FmgrInfo *output, Datum datum, SqlmlValue *
 			string = OutputFunctionCall(output, datum);
 			value->as.text = text_from_server(string, (int) strlen(string));
 			break;
+		case CONVERT_INT2_ARRAY:
+		case CONVERT_INT4_ARRAY:
+		case CONVERT_INT8_ARRAY:
+		case CONVERT_FLOAT4_ARRAY:
+		case CONVERT_FLOAT8_ARRAY:
+		case CONVERT_NUMERIC_ARRAY:
+			value->as.array = read_elements(conversion, datum);
+			break;
 		case CONVERT_NOT_POSSIBLE:
 			elog(ERROR, "column was not bound");
 	}
@@ -262,6 +284,9 @@ convert_json(const SqlmlColumn *column, const char *name, const char *model_name
 		value->as.text = sqlml_json_text(column, text);
 	else if (column->kind == SQLML_DATETIME && json->type == jbvString)
 		read_datetime(text, name, json, value);
+	else if (column->kind == SQLML_ARRAY && json->type == jbvBinary &&
+			 JsonContainerIsArray(json->val.binary.data))
+		value->as.array = read_json_elements(column, name, model_name, json->val.binary.data);
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),

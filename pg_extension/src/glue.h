@@ -72,7 +72,13 @@ typedef enum Conversion
 	CONVERT_TIMESTAMP,
 	CONVERT_BPCHAR,
 	CONVERT_NAME,
-	CONVERT_OUTPUT				/* by the type's output function */
+	CONVERT_OUTPUT,				/* by the type's output function */
+	CONVERT_INT2_ARRAY,
+	CONVERT_INT4_ARRAY,
+	CONVERT_INT8_ARRAY,
+	CONVERT_FLOAT4_ARRAY,
+	CONVERT_FLOAT8_ARRAY,
+	CONVERT_NUMERIC_ARRAY
 } Conversion;
 
 extern Conversion find_conversion(Oid type, SqlmlKind kind);
@@ -84,6 +90,11 @@ extern bool json_to_double(const JsonbValue *json, double *number);
 extern const char *json_type_name(const JsonbValue *json);
 extern char *text_to_server(SqlmlText text);
 extern SqlmlText text_from_server(const char *data, int size);
+
+/* elements.c: arrays of numbers become doubles, NaN for NULL */
+extern SqlmlArray read_elements(Conversion conversion, Datum datum);
+extern SqlmlArray read_json_elements(const SqlmlColumn *column, const char *name,
+									 const char *model_name, JsonbContainer *json);
 
 /* numeric.c: faster than the cast, and equal */
 extern double numeric_to_double(Datum datum);

@@ -39,6 +39,8 @@ def _make_json(kind: ColumnKind, value: Any) -> object:
         return None
     if kind is ColumnKind.DATETIME:
         return _write_timestamp(int(value))
+    if kind is ColumnKind.ARRAY:
+        return [_make_json(ColumnKind.NUMERIC, element) for element in value]
     # jsonb knows neither NaN nor infinity.
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

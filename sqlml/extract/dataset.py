@@ -57,8 +57,10 @@ class Dataset:
     `table` has one Arrow column for each of `columns`, for `target` and for each of
     `roles`, under the column's own name. By kind: NUMERIC is float64 (null and NaN both mean
     missing), BOOLEAN is bool, CATEGORY is string, DATETIME is int64 in microseconds since
-    2000-01-01 00:00 UTC (infinite dates are null). Rows whose target is null, NaN or
-    infinite are already left out and counted in `null_target_count`.
+    2000-01-01 00:00 UTC (infinite dates are null), ARRAY is large_list<float64> (a null or NaN
+    element is missing; of several dimensions the elements as PostgreSQL stores them). Rows
+    whose target is null, NaN or infinite are already left out and counted in
+    `null_target_count`.
     """
 
     table: pa.Table

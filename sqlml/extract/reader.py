@@ -25,6 +25,8 @@ ARROW_TYPES = {
     ColumnKind.BOOLEAN: pa.bool_(),
     ColumnKind.CATEGORY: pa.string(),
     ColumnKind.DATETIME: pa.int64(),
+    # The elements of all rows together may be too many for offsets of 32 bits.
+    ColumnKind.ARRAY: pa.large_list(pa.float64()),
 }
 
 OUT_OF_RANGE = ("22003", "22008")

@@ -4,6 +4,7 @@ The options of a statement, as the catalogue holds them → the plan of a search
 Owns how the JSON of options reads. The database has checked every value.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ UNLIMITED = "none"
 
 SMALL_MODEL = {"num_leaves": 15, "learning_rate": 0.1}
 """Hyperparameters that stand, unless the statement has others, where models are run as SQL."""
+SMALL_COST_S = 3e-6
+"""What predicting a row may cost the extension in C, where SQL has to do it instead: some
+hundred trees."""
 
 
 def make_plan(
@@ -38,7 +42,9 @@ def make_plan(
     hyperparameters = {**(SMALL_MODEL if small else {}), **options["hyperparameters"]}
     problem_type = options.get("problem_type")
     estimators = options.get("estimators")
-    cost = options["predict_cost"]
+    cost = math.inf if options["predict_cost"] == UNLIMITED else float(options["predict_cost"])
+    if small:
+        cost = min(cost, SMALL_COST_S)
     return Plan(
         deadline=started + float(options["time_limit"]) * (1 - PUBLISH_SHARE) - PUBLISH_S,
         problem_type=ProblemType(problem_type) if problem_type else None,
@@ -52,7 +58,8 @@ def make_plan(
         sampler=SamplerName(options["sampler"]),
         pruner=PrunerName(options["pruner"]),
         processes=get_int(options, "processes"),
-        predict_cost_s=None if cost == UNLIMITED else float(cost),
+        predict_cost_s=None if cost == math.inf else cost,
+        is_plain=small,
         anytime=options["anytime"],
         threads=threads,
         hyperparameters={name: parse_asked(value) for name, value in hyperparameters.items()},

@@ -66,7 +66,7 @@ class VersionMaker:
             artifact=artifact,
             golden=draw_golden(scorer, leaderboard, self.seed),
             sql=model_sql,
-            predict_us=leaderboard.predict_cost_ns / NS_PER_US,
+            predict_us=round(leaderboard.predict_cost_ns / NS_PER_US, 3),
             members=self._list_members(leaderboard),
             decisions=leaderboard.decisions,
             importances=measure_importances(

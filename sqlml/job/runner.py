@@ -208,7 +208,7 @@ def _write_trial(joblog: JobLog, result: TrialResult) -> None:
         score=result.score,
         score_sd=result.score_sd,
         fit_time_s=result.fit_time_s,
-        predict_us=None if cost_ns is None else cost_ns / NS_PER_US,
+        predict_us=None if cost_ns is None else round(cost_ns / NS_PER_US, 3),
         state=result.state,
         error=result.error,
     )

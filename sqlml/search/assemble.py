@@ -20,6 +20,7 @@ from sqlml.search.calibration import calibrate
 from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
 from sqlml.search.crew import Crew
 from sqlml.search.ensemble import Allowance, cross_fit_raw, select_raw_weights
+from sqlml.search.estimators.estimator import Choice
 from sqlml.search.fitted import Blend, FeatureOp, Link
 from sqlml.search.interval import bootstrap_interval
 from sqlml.search.leaderboard import Leaderboard, Member
@@ -36,17 +37,22 @@ MAX_KEPT = 24
 MAX_CHECKED_ROWS = 1000
 REFIT_GROWTH = 0.5
 """More rows bear more rounds: as many times as rows, to this power."""
-CAREFUL = 1.3
+CAREFUL = 1.2
 """A refit is taken to need this much longer than the rows say."""
-MAX_REFIT_SHARE = 0.25
+MAX_REFIT_SHARE = 0.2
 """Of the time that is left, refits are planned to take at most so much."""
 EXPECTED_MEMBERS = 4
 ELECTION_SCORES = 1000
 """Choosing weights and judging them takes as long as so many scores, roughly."""
-MAX_ELECTION_SHARE = 0.08
+MAX_ELECTION_SHARE = 0.05
 LEAST_SCORES = 200
 """Without time for so many scores the best trial stands alone."""
 LAST_WORDS_S = 0.1
+SURE_COST_SHARE = 0.65
+"""Estimates of the cost of predictions may be too low, by a half where other work is done."""
+MAX_FIT_SHARE = 0.5
+"""Of what a prediction may cost, one fit may take so much: an ensemble is to have others."""
+USUAL_LEAVES, USUAL_TREES, MIN_ROUNDS = 31, 1000, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,21 @@ class Assembler:
         self._started = time.monotonic()
         self.score_time_s = 0.0
         """Seconds that the last score took."""
+
+    def max_rounds(self, choice: Choice) -> int | None:
+        """Count the boosting rounds that leave half of what a prediction may cost to others."""
+        limit_ns = self._limit_ns()
+        if limit_ns == math.inf:
+            return None
+        leaves = int(choice.hyperparameters.get("num_leaves", USUAL_LEAVES))
+        facts = PartFacts(
+            tree_count=USUAL_TREES,
+            leaf_count=USUAL_TREES * leaves,
+            largest_tree=leaves,
+            feature_count=len(self._bench.sample.features.features),
+        )
+        round_ns = part_cost_ns(facts) / USUAL_TREES * self._bench.task.output_count
+        return max(int(MAX_FIT_SHARE * limit_ns / round_ns), MIN_ROUNDS)
 
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
         """Add what the prediction of a row costs by one of a trial's fits."""
@@ -216,10 +237,12 @@ class Assembler:
             rows = bench.held
             truth, weight = self._truth(rows)
             whole = _blend([self._held(each) for each in elected], weights)
-            base = self._shown(self._held(_alone(baseline)), Finish())
         else:
             whole = self._cross_blend(candidates, rows)
-            base = self._shown(self._oof_rows(baseline, rows), Finish())
+        # One constant for all rows: those of several folds would rank rows by their folds.
+        raw = self._crew.read_raw(baseline.number, 0, "valid")
+        constant = self._blended(raw, Link(baseline.answers[0].link))[:1]
+        base = self._shown(np.repeat(constant, rows.size, axis=0), Finish())
         shown = self._shown(whole, finish)
         until = bench.plan.deadline - LAST_WORDS_S
         return Judged(
@@ -332,6 +355,7 @@ class Assembler:
             hyperparameters=evaluation.choice.hyperparameters,
             until=until,
             rounds=rounds,
+            max_rounds=self.max_rounds(evaluation.choice),
         )
 
     def _refit_time_s(self, evaluation: Evaluation) -> float:
@@ -347,7 +371,7 @@ class Assembler:
         limit_s = self._bench.plan.predict_cost_s
         if limit_s is None:
             return math.inf
-        return max(limit_s * 1e9 - self._feature_cost_ns(), 0.0)
+        return max(SURE_COST_SHARE * limit_s * 1e9 - self._feature_cost_ns(), 0.0)
 
     def _feature_cost_ns(self) -> float:
         """What encoding a row costs at most."""

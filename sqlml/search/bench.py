@@ -127,7 +127,12 @@ def _make_sample(
         seconds = FEATURES_SHARE * max(plan.deadline - started, 0.0)
     rng = np.random.default_rng(plan.seed)
     found = learn_features(
-        table.slice(0, searched_count), dataset.columns, target.take(searched), rng, seconds
+        table.slice(0, searched_count),
+        dataset.columns,
+        target.take(searched),
+        rng,
+        seconds,
+        is_plain=plan.is_plain,
     )
     if not found.features:
         reasons = "; ".join(f'"{each.name}": {each.reason}' for each in found.skipped[:10])

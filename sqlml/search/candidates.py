@@ -29,6 +29,8 @@ DATE_OPS = (
     FeatureOp.YEARDAY,
     FeatureOp.HOUR,
 )
+SUMMARIES = (FeatureOp.LENGTH, FeatureOp.MEAN, FeatureOp.MINIMUM, FeatureOp.MAXIMUM)
+PARTS = {ColumnKind.DATETIME: DATE_OPS, ColumnKind.ARRAY: SUMMARIES}
 
 
 def make_code(name: str, values: pa.ChunkedArray, levels: tuple[str, ...]) -> Iterator[Feature]:
@@ -49,8 +51,8 @@ def make_counts(name: str, facts: CategoryFacts, source: int) -> Feature:
 
 
 def make_numeric_features(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
-    """Make the features of a number, a boolean or a date that vary."""
-    for op in DATE_OPS if column.kind is ColumnKind.DATETIME else (FeatureOp.VALUE,):
+    """Make the features that vary: of a number or boolean one, of a date or array its parts."""
+    for op in PARTS.get(column.kind, (FeatureOp.VALUE,)):
         yield from make_numeric_feature(column, op, read_numbers(values, op))
 
 

@@ -35,7 +35,7 @@ def mix(values: U64) -> U64:
 
 def _hash_values(column: pa.ChunkedArray) -> U64:
     """Hash each value of a column."""
-    if pa.types.is_list(column.type):
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return _hash_lists(column)
     if pa.types.is_floating(column.type):
         numbers = pc.cast(column, pa.float64()).to_numpy().astype(np.float64)

@@ -28,10 +28,9 @@ ROW_BYTES = 64
 AND_NS = 0.9
 LEAF_NS = 0.8
 USUAL_FEATURES = 25
-NEAR_BYTES = 2.2e6
-"""Tables up to this size stay in the caches of a core."""
-FAR_NS = 3.5
-"""What the AND of a row costs in addition where it comes from further away."""
+BYTE_NS = 1.2e-3
+"""A byte of tables: the more there are, all parts together, the fewer stay in a core's caches,
+and reading the others from memory soon takes longer than the rest."""
 
 LEVEL_NS = 4.0
 """A level of a tree that is walked."""
@@ -92,5 +91,4 @@ def _trees_ns(part: PartFacts) -> float:
     used = min(part.feature_count or USUAL_FEATURES, ceil(splits / groups))
     rows = groups * GROUP_BLOCKS * used
     table_bytes = ROW_BYTES * (part.leaf_count + rows)
-    far_share = max(0.0, 1 - NEAR_BYTES / table_bytes)
-    return rows * (AND_NS + FAR_NS * far_share) + part.tree_count * LEAF_NS
+    return rows * AND_NS + table_bytes * BYTE_NS + part.tree_count * LEAF_NS

@@ -66,7 +66,6 @@ RARE_TEXTS = 5
 MAX_ELEMENTS = 256
 """Arrays of one length up to this have a feature for every element."""
 
-SUMMARIES = (FeatureOp.LENGTH, FeatureOp.MEAN, FeatureOp.MINIMUM, FeatureOp.MAXIMUM)
 ONE_VALUE = "it has one value only"
 
 
@@ -109,21 +108,24 @@ def learn_features(
     target: Target,
     rng: np.random.Generator,
     seconds: float = math.inf,
+    *,
+    is_plain: bool = False,
 ) -> FeatureSet:
     """
     Choose the features of every column from the rows of a table, whose targets are `target`.
 
     After `seconds` the columns that are left get their plain features only, without a word on
-    leaks; texts that would take longer are not read.
+    leaks; texts that would take longer are not read. With `is_plain` words and arrays are not
+    read at all: SQL, where that is all there is, could not.
     """
-    learner = _Learner(Judge(target, rng), int(rng.integers(2**31)), seconds)
+    learner = _Learner(Judge(target, rng), int(rng.integers(2**31)), seconds, is_plain)
     for column in columns:
         learner.learn(column, table.column(column.name))
     return learner.feature_set()
 
 
 def plain_features(table: pa.Table, columns: Sequence[Column]) -> tuple[Feature, ...]:
-    """Make a feature of each number and category, and the parts of dates that vary."""
+    """Make a feature of each number and category; of dates and arrays the parts that vary."""
     found: list[Feature] = []
     for column in columns:
         values = table.column(column.name)
@@ -152,8 +154,9 @@ class _Found:
 class _Learner:
     """Learns column after column, and keeps what they gave."""
 
-    def __init__(self, judge: Judge, seed: int, seconds: float):
+    def __init__(self, judge: Judge, seed: int, seconds: float, is_plain: bool):
         self._judge = judge
+        self._is_plain = is_plain
         self._seed = seed
         self._until = time.monotonic() + seconds
         self._columns: list[Column] = []
@@ -279,7 +282,8 @@ class _Learner:
         """Add the features of a text, if it is one; tell whether there was time for it."""
         is_rare = facts.distinct_count * RARE_TEXTS > facts.present_count
         may_be_level = bool(facts.levels) or facts.mean_characters <= MAX_LEVEL_BYTES
-        if (facts.distinct_count < MANY_TEXTS and may_be_level) or facts.is_uuid:
+        is_category = facts.distinct_count < MANY_TEXTS and may_be_level
+        if is_category or facts.is_uuid or self._is_plain:
             return True
         left = self._until - time.monotonic()
         if values.nbytes > BYTES_PER_SECOND * left:
@@ -333,6 +337,9 @@ class _Learner:
             return found
         low, high = int(lengths.min()), int(lengths.max())
         found.distinct_count = lists.count_distinct(values)
+        if self._is_plain:
+            found.reason = "SQL alone does not read arrays"
+            return found
         if low == high <= MAX_ELEMENTS:
             found.reason = f"arrays of {low} numbers"
             for place in range(low):
@@ -340,8 +347,7 @@ class _Learner:
                 found.features += make_numeric_feature(column, FeatureOp.ELEMENT, numbers, place)
         else:
             found.reason = f"arrays of {low} to {high} numbers"
-            for op in SUMMARIES:
-                found.features += make_numeric_feature(column, op, read_numbers(values, op))
+            found.features += make_numeric_features(column, values)
         if not found.features:
             found.role, found.reason = Role.CONSTANT, ONE_VALUE
         return found

@@ -26,8 +26,10 @@ class FitOrder:
     """Of the rows to learn from; less than 1 leaves no fit, only its raw scores."""
     rounds: int | None = None
     """Boosting rounds, where an earlier fit has found them."""
+    max_rounds: int | None = None
+    """Boosting rounds that predictions can afford."""
     is_probe: bool = False
-    """Whether only the time counts."""
+    """Whether only time and rounds count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,8 @@ class Plan:
     processes: int | None = None
     predict_cost_s: float | None = 10e-6
     """What the prediction of a row may cost on one core; None is no limit."""
+    is_plain: bool = False
+    """Whether features must be such as SQL computes: no words, no arrays."""
     anytime: bool = False
     """Whether interim models are asked for."""
     threads: int = 1

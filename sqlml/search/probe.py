@@ -9,17 +9,23 @@ from sqlml.enums import EstimatorName
 from sqlml.search.bench import Bench
 from sqlml.search.crew import Crew
 from sqlml.search.estimators import ESTIMATORS
+from sqlml.search.estimators.boosting import PATIENCE
+from sqlml.search.estimators.estimator import Choice, Task
 from sqlml.search.orders import FitOrder
 
-PROBE_ROUNDS = 5
-PROBE_SHARE = 0.15
+PROBE_SHARE = 0.12
 MAX_PROBE_SHARE = 0.5
 """Filling the bins cannot be ended but by killing the process, and then was in vain."""
 MIN_PROBE_TIME_S = 1.0
 USUAL_RATE = 0.06
-SLOWEST_RATE, FASTEST_RATE = 0.03, 0.12
+SLOWEST_RATE, FASTEST_RATE = 0.03, 0.15
 ROUNDS_TIMES_RATE = 15.0
-"""Early stopping usually ends a fit after this many rounds, divided by the rate."""
+"""Where nothing else is known, early stopping ends a fit after so many rounds, divided by
+the rate. It is a hundred where a target can be learnt nearly without error."""
+CUT_GROWTH = 1.5
+"""A probe that time has cut would have gone on for so many times its rounds."""
+SLOWER_GROWTH = 1.5
+"""Slower rates go this much further than the probe's, their rounds multiplied by the rate."""
 WISHED_TRIALS = 12
 
 
@@ -41,51 +47,76 @@ def usual_pace(bench: Bench) -> Pace:
     return Pace(rate=USUAL_RATE, fold_count=len(bench.folds))
 
 
-def measure_pace(bench: Bench, crew: Crew, end: float) -> Pace:
-    """Measure some rounds of boosting on the first fold, and choose rate and folds by it."""
+def first_choice(task: Task) -> Choice:
+    """Get the usual setting, at the fastest rate."""
+    boosting = ESTIMATORS[EstimatorName.LIGHTGBM]
+    return Choice(
+        estimator=boosting.name, hyperparameters=boosting.portfolio(task, FASTEST_RATE)[0]
+    )
+
+
+def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int | None) -> Pace:
+    """Fit the first fold once, fast, and choose rate and folds by it."""
     started = time.monotonic()
     left_s = end - started
     if left_s < MIN_PROBE_TIME_S:
         return Pace(rate=FASTEST_RATE, fold_count=len(bench.folds))
     until = started + PROBE_SHARE * left_s
-    usual = ESTIMATORS[EstimatorName.LIGHTGBM].portfolio(bench.task, FASTEST_RATE)[0]
+    usual = first_choice(bench.task)
     orders = [
         FitOrder(
             name="probe",
-            estimator=EstimatorName.LIGHTGBM,
-            hyperparameters=usual,
+            estimator=usual.estimator,
+            hyperparameters=usual.hyperparameters,
             until=until,
             fold=0,
             rounds=rounds,
             is_probe=True,
         )
-        # The first one also fills the bins.
-        for rounds in (1, PROBE_ROUNDS)
+        # The first one fills the bins; the other stops early.
+        for rounds in (1, None)
     ]
     killed_at = started + MAX_PROBE_SHARE * left_s
     answers = [crew.fit_all([order], killed_at)[0] for order in orders]
     last = answers[-1]
-    if last is None or last.rounds is None:
+    if last is None or not last.rounds:
         # Either it takes ages, or the trials will meet the same error, and tell it.
-        is_slow = time.monotonic() >= killed_at
+        is_slow = time.monotonic() >= until
         return Pace(rate=FASTEST_RATE, fold_count=len(bench.folds), is_slow=is_slow)
-    return choose_pace(bench, last.took_s / last.rounds, end - time.monotonic())
+    rate = float(usual.hyperparameters["learning_rate"])
+    patience = 0 if last.is_cut else PATIENCE / rate
+    rounds = last.rounds * (CUT_GROWTH if last.is_cut else 1)
+    speed = Speed(
+        round_s=last.took_s / (last.rounds + patience),
+        rounds_times_rate=rounds * rate * SLOWER_GROWTH,
+    )
+    return choose_pace(bench, speed, end - time.monotonic(), max_rounds)
 
 
-def choose_pace(bench: Bench, round_s: float, left_s: float) -> Pace:
-    """Choose what is affordable where a round takes so long on a fold."""
-    processes = bench.process_count
-    trial_s = max(left_s, 0.0) * processes / WISHED_TRIALS
-    fastest_s = round_s * ROUNDS_TIMES_RATE / FASTEST_RATE
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast boosting goes, and how far."""
+
+    round_s: float
+    rounds_times_rate: float
+
+
+def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int | None) -> Pace:
+    """Choose what is affordable in training and in prediction."""
+    trial_s = max(left_s, 0.0) * bench.process_count / WISHED_TRIALS
+    work_s = speed.round_s * (speed.rounds_times_rate + PATIENCE)
+    fastest_s = work_s / FASTEST_RATE
     fold_count = min(max(int(trial_s / fastest_s), 1), len(bench.folds))
     if bench.plan.folds is not None or bench.held_count == 0:
         fold_count = len(bench.folds)
-    affordable = round_s * ROUNDS_TIMES_RATE * fold_count / max(trial_s, 1e-9)
+    affordable = work_s * fold_count / max(trial_s, 1e-9)
+    if max_rounds is not None:
+        affordable = max(affordable, speed.rounds_times_rate / max_rounds)
     # Two digits, as nobody wants to read more.
     rate = float(f"{min(max(affordable, SLOWEST_RATE), FASTEST_RATE):.2g}")
     return Pace(
         rate=rate,
         fold_count=fold_count,
-        fold_time_s=round_s * ROUNDS_TIMES_RATE / rate,
+        fold_time_s=work_s / rate,
         is_slow=trial_s < fastest_s,
     )

@@ -50,8 +50,9 @@ class Desk:
             Order(
                 until=order.until,
                 train=self._train(order),
-                valid=None if order.is_probe else valid,
+                valid=valid if order.rounds is None else None,
                 rounds=order.rounds,
+                max_rounds=order.max_rounds,
             ),
         )
         fitted = time.monotonic()

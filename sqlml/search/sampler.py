@@ -177,7 +177,9 @@ def make_sampler(plan: Plan) -> optuna.samplers.BaseSampler:
     match plan.sampler:
         case SamplerName.TPE:
             # What runs beside is taken for bad, lest the same be tried twice.
-            return optuna.samplers.TPESampler(seed=plan.seed, constant_liar=True)
+            return optuna.samplers.TPESampler(
+                seed=plan.seed, constant_liar=True, multivariate=True, group=True
+            )
         case SamplerName.CMAES:
             return optuna.samplers.CmaEsSampler(seed=plan.seed, warn_independent_sampling=False)
         case SamplerName.GP:

@@ -26,13 +26,13 @@ from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
 from sqlml.search.orders import FitAnswer
 from sqlml.search.plan import Plan, PrunerName
 from sqlml.search.pool import Pool, Reply
-from sqlml.search.probe import Pace, measure_pace, usual_pace
+from sqlml.search.probe import Pace, first_choice, measure_pace, usual_pace
 from sqlml.search.process import Desk
 from sqlml.search.pruner import Pruner
 from sqlml.search.race import race
 from sqlml.search.sampler import Sampler
 from sqlml.search.trial import Evaluation, Trial, is_hopeless, rank_evaluations
-from sqlml.search.wishes import make_spaces
+from sqlml.search.wishes import focus, make_spaces
 
 Report = Callable[[Progress], None]
 Offer = Callable[[Leaderboard], None]
@@ -136,6 +136,8 @@ class Study:
         pace = self._find_pace(estimators)
         if plan.folds is None and not self._needs_all_folds():
             self._fold_count = pace.fold_count
+        is_cheap = plan.predict_cost_s is not None
+        spaces = focus(spaces, plan.hyperparameters, pace.rate, is_cheap=is_cheap)
         self._sampler = Sampler(plan, spaces, self._bench.task, pace.rate)
         if pace.is_slow and not self._is_counted:
             race(self._bench, self._crew, self._sampler, pace, self._end())
@@ -181,7 +183,8 @@ class Study:
         is_fixed = self._is_counted or "num_trees" in bench.plan.hyperparameters
         if is_fixed or EstimatorName.LIGHTGBM not in estimators:
             return usual_pace(bench)
-        return measure_pace(bench, self._crew, self._end())
+        max_rounds = self.assembler.max_rounds(first_choice(bench.task))
+        return measure_pace(bench, self._crew, self._end(), max_rounds)
 
     def _run_trials(self) -> None:
         """Keep the processes busy until nothing is left to do, or the time is over."""
@@ -238,6 +241,7 @@ class Study:
             fold_count=self._fold_count,
             until=self._trial_end(choice),
             known_count=len(self._known),
+            max_rounds=self.assembler.max_rounds(choice),
         )
         self._next += 1
         self._running[trial.number] = trial

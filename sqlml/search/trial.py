@@ -67,6 +67,8 @@ class Trial:
     until: float
     known_count: int
     """Trials that had been told of when this one was asked for."""
+    max_rounds: int | None = None
+    """Boosting rounds that predictions can afford."""
     started: float = field(default_factory=time.monotonic)
     scores: list[float] = field(default_factory=list)
     answers: list[FitAnswer] = field(default_factory=list)
@@ -86,6 +88,7 @@ class Trial:
             hyperparameters=self.choice.hyperparameters,
             until=time.monotonic() + self.slot_s,
             fold=fold,
+            max_rounds=self.max_rounds,
         )
 
     def finish(

@@ -10,6 +10,7 @@ import numpy as np
 
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.errors import OptionNotUsable
+from sqlml.search.cost import MASK_LEAVES
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.estimator import Choice, Task
 from sqlml.search.leaderboard import Hyperparameters
@@ -57,6 +58,34 @@ def make_spaces(
         name: _narrow(ESTIMATORS[name].space(task), dimensions, asked)
         for name, dimensions in whole.items()
     }
+
+
+def focus(
+    spaces: Mapping[EstimatorName, Space],
+    asked: Mapping[str, Asked],
+    rate: float,
+    *,
+    is_cheap: bool,
+) -> dict[EstimatorName, Space]:
+    """
+    Draw boosted trees near what training and prediction can afford, where users leave it to us.
+
+    `is_cheap` says that predictions have a limit: trees of more leaves would leave room for few.
+    """
+    near: dict[str, Dimension] = {
+        "learning_rate": Range(low=rate / 2, high=min(3 * rate, 0.3), is_log=True)
+    }
+    if is_cheap:
+        near["num_leaves"] = Range(low=4, high=MASK_LEAVES, is_log=True, is_integer=True)
+    focused = dict(spaces)
+    if EstimatorName.LIGHTGBM in spaces:
+        space = spaces[EstimatorName.LIGHTGBM]
+        dimensions = {
+            name: dimension if name in asked else near.get(name, dimension)
+            for name, dimension in space.dimensions.items()
+        }
+        focused[EstimatorName.LIGHTGBM] = Space(dimensions=dimensions, fixed=space.fixed)
+    return focused
 
 
 def make_portfolio(

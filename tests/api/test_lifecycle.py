@@ -45,6 +45,7 @@ def test_a_model_is_trained_and_answers(connection, module_worker):
 
 def test_an_interim_version_answers_while_training_goes_on(connection, database, module_worker):
     session = Session(database, "soon", '{"time_limit": "120 s", "trials": 6, "anytime": true}')
+    wait_until_training(connection, "soon")
     state = "SELECT status, version, is_interim FROM sqlml.models WHERE model = 'soon'"
     wait_for(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
     status, first, is_interim = connection.execute(state).fetchone()
@@ -66,6 +67,7 @@ def test_an_interim_version_answers_while_training_goes_on(connection, database,
 
 def test_a_cancel_keeps_what_answers_already(connection, database, module_worker):
     session = Session(database, "kept", '{"time_limit": "120 s", "anytime": true}')
+    wait_until_training(connection, "kept")
     state = "SELECT status, version FROM sqlml.models WHERE model = 'kept'"
     wait_for(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
     session.connection.cancel_safe()

@@ -50,7 +50,7 @@ def test_the_next_worker_goes_on_from_the_trials_of_the_last(connection, databas
     assert len(after) > len(before)
     (said,) = connection.execute(
         "SELECT event.message FROM sqlml.event JOIN sqlml.job USING (job_id)"
-        " WHERE model_name = 'resumed' AND message LIKE 'go on after %'"
+        " WHERE model_name = 'resumed' AND event.message LIKE 'go on after %'"
     ).fetchall()
     assert said == (f"go on after {len(before)} trials of an earlier attempt",)
     # What the model is made of are trials of this attempt, under their numbers here.

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from sqlml.compile.artifact import compile_model
+from sqlml.db import get_query
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.extract.dataset import Column
 from sqlml.extract.reader import ARROW_TYPES
@@ -75,6 +76,20 @@ VALUES = {
         "2024-03-31 3:00",
     ),
     "s parted": ("ab", "", "zz"),
+    "ab smallint[]": ("{}", "{1,NULL,-32768}", "{{1,2},{3,NULL}}", "[5:6]={7,32767}"),
+    "u integer[]": ("{}", "{2147483647}", "{1,2,3,4,5}", "{NULL}"),
+    "v bigint[]": ("{9007199254740993,0,-1}", "{NULL,-9223372036854775808}", "{{{1}}}"),
+    "w real[]": ("{0.1,NaN,3.4028235e38}", "{}", "{Infinity,-Infinity,NULL}", "{1e-45,-0,0.7}"),
+    "x double precision[]": (
+        *("{}", "{0.1,NULL,NaN}", "{NaN}", "{NULL,NULL}", "{Infinity,-Infinity}", "{1e300,1e300}"),
+        *("{1e308,1e308}", "{-0,0}", "{{0.1,0.2},{0.3,5e-324}}", f"{{{'0.3,' * 9999}NULL}}"),
+    ),
+    "y numeric[]": (
+        *("{0.1,NaN,1e-300}", f"{{{'9' * 300},NULL}}", "{Infinity,12.30}"),
+        *("{" + f"0.{'123456789' * 1820}" + "}", "{}"),
+    ),
+    "z part[]": ("{0.1,16777217,NULL}", "{}"),
+    "aa parts": ("{0.7,NaN}", "{}", "{{0.1},{0.2}}"),
 }
 """What the columns of the table hold, besides NULL."""
 
@@ -82,6 +97,7 @@ VALUES = {
 def make_tables(connection: Connection) -> None:
     """A table to learn from, and one with a few values more that the model has not seen."""
     connection.execute("CREATE DOMAIN part AS real")
+    connection.execute("CREATE DOMAIN parts AS part[]")
     connection.execute("CREATE DOMAIN parted AS text")
     connection.execute("CREATE TYPE mood AS ENUM ('sad', 'so la la', 'unseen')")
     for table in ("learnt", "asked"):
@@ -114,6 +130,9 @@ def read_dataset(connection: Connection, table: str) -> tuple[pa.Table, tuple[Co
         (table,),
     ).fetchall()
     columns = tuple(Column(name, type_name, ColumnKind(kind)) for name, type_name, kind in facts)
+    if connection.execute(get_query("job", "is_sql_only")).fetchone() == (True,):
+        # SQL reads no arrays.
+        columns = tuple(column for column in columns if column.kind is not ColumnKind.ARRAY)
     arrays = {}
     for column in columns:
         query = connection.execute(
@@ -122,8 +141,16 @@ def read_dataset(connection: Connection, table: str) -> tuple[pa.Table, tuple[Co
         ).fetchone()
         assert query is not None
         rows = connection.execute(f"SELECT {query[0]} FROM {table} AS source".encode()).fetchall()
-        arrays[column.name] = pa.array([row[0] for row in rows], ARROW_TYPES[column.kind])
+        values = [flatten(row[0]) for row in rows]
+        arrays[column.name] = pa.array(values, ARROW_TYPES[column.kind])
     return pa.table(arrays), columns
+
+
+def flatten(value: Any) -> Any:
+    """Put the elements of an array of several dimensions in one list."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], list):
+        return value
+    return [element for items in value for element in flatten(items)]
 
 
 def predict_all(connection: Connection, call: str, table: str = "asked") -> list[Any]:

@@ -25,7 +25,7 @@ from sqlml.extract.dataset import Column, Dataset
 from sqlml.extract.reader import read_dataset
 from sqlml.extract.source import Source, parse_columns
 from sqlml.predict.scorer import Scorer
-from sqlml.search.candidates import DATE_OPS
+from sqlml.search.candidates import DATE_OPS, SUMMARIES
 from sqlml.search.encoder import encode_feature
 from sqlml.search.fitted import CodeTerm, Feature, FeatureOp, FittedModel, LinearPart, NumericTerm
 from tests.extension.conftest import Connection, publish
@@ -60,6 +60,10 @@ TIMES = (
     *(*DAYS, "1999-12-31 23:59:59.999999", "2000-01-01 00:00:00.000001", "1969-12-31 23:59:59.5"),
     *("294276-12-31 23:59:59.999999", "0044-03-15 12:00:00 BC", "2024-03-31 02:30:00"),
 )
+INTEGER_ARRAYS = (
+    *("{}", "{7}", "{-32768,0,32767}", "{NULL}", "{1,NULL,3}", "{{1,2},{NULL,4}}"),
+    *("[5:6]={8,9}", "{" + "7," * 9_999 + "NULL}"),
+)
 VALUES = {
     "smallint": ("-32768", "0", "7", "32767"),
     "integer": ("-2147483648", "-1", "0", "2147483647"),
@@ -88,6 +92,19 @@ VALUES = {
     "timestamp(0)": TIMES[:-3],
     "timestamptz": (*TIMES, "1850-01-01 00:00:00.1", "2024-11-03 01:30:00-05"),
     "a_moment": TIMES,
+    "smallint[]": INTEGER_ARRAYS,
+    "integer[]": INTEGER_ARRAYS,
+    "bigint[]": (*INTEGER_ARRAYS, "{9223372036854775807,9007199254740993}"),
+    "real[]": (f"{{{','.join(REALS)}}}", f"{{NULL,{','.join(REALS[:2])}}}", "{}"),
+    "double precision[]": (
+        *(f"{{{','.join(DOUBLES)}}}", "{}", "{NaN,NULL}", "{1e308,1e308}", "{-0,0}", "{0,-0}"),
+        *("{{0.1,NULL},{Infinity,-Infinity}}", "{" + "0.1," * 9_999 + "0.3}"),
+        *("{" + f"{value}," * 3 + "1}" for value in DOUBLES),
+    ),
+    "numeric[]": (f"{{{','.join(NUMERICS)}}}", *(f"{{NULL,{value}}}" for value in NUMERICS)),
+    "numeric(12,2)[]": ("{0.005,-0.01}", "{9999999999.99,NaN}"),
+    "a_share[]": (f"{{{','.join(REALS)}}}", "{0.1,16777217,NULL}"),
+    "some_shares": ("{0.1,NULL}", "{}"),
 }
 """Every type that a model can use, with what its column holds besides NULL."""
 UNREADABLE = ("5874897-12-31",)
@@ -95,6 +112,7 @@ UNREADABLE = ("5874897-12-31",)
 
 TYPES = """
 CREATE DOMAIN a_share AS real;
+CREATE DOMAIN some_shares AS a_share[] CHECK (cardinality(value) < 3);
 CREATE DOMAIN an_amount AS numeric CHECK (value > 0);
 CREATE DOMAIN a_flag AS boolean;
 CREATE DOMAIN a_code AS character(6);
@@ -143,6 +161,10 @@ def make_features(column: Column, values: pa.ChunkedArray) -> Iterator[Feature]:
             yield Feature(column=column.name, op=FeatureOp.CODE, levels=known)
         case ColumnKind.DATETIME:
             yield from (Feature(column=column.name, op=op) for op in DATE_OPS)
+        case ColumnKind.ARRAY:
+            for place in (0, 1, 2, 9_999):
+                yield Feature(column=column.name, op=FeatureOp.ELEMENT, place=place)
+            yield from (Feature(column=column.name, op=op) for op in SUMMARIES)
         case _:
             yield Feature(column=column.name, op=FeatureOp.VALUE)
             yield Feature(column=column.name, op=FeatureOp.VALUE, fill=-7.5)
@@ -224,6 +246,7 @@ def test_training_and_prediction_see_the_same(connection, dsn, time_zone):
         ("numeric", "1e400", "22003"),
         ("numeric", "-1e309", "22003"),
         ("numeric", "1e-400", "22003"),
+        ("numeric[]", "{1,1e400}", "22003"),
         ("date", "5874897-12-31", "22008"),
         ("date", "294277-01-01", "22008"),
     ],
@@ -233,14 +256,66 @@ def test_what_training_refuses_prediction_refuses(connection, dsn, type_name, va
     with pytest.raises(SqlmlError) as refused:
         extract(connection, dsn, "t", 2_000_000_001)
     assert refused.value.sqlstate == sqlstate
-    kind = ColumnKind.NUMERIC if type_name == "numeric" else ColumnKind.DATETIME
-    op = FeatureOp.VALUE if type_name == "numeric" else FeatureOp.EPOCH
+    kind, op = {
+        "numeric": (ColumnKind.NUMERIC, FeatureOp.VALUE),
+        "numeric[]": (ColumnKind.ARRAY, FeatureOp.LENGTH),
+        "date": (ColumnKind.DATETIME, FeatureOp.EPOCH),
+    }[type_name]
     model = answer_one(Feature(column="x", op=op), (Column("x", type_name, kind),))
     publish(connection, "m", model)
     for features in ("t", "to_jsonb(t)"):
         with pytest.raises(psycopg.Error) as caught:
             connection.execute(f"SELECT sqlml.predict('m', {features}) FROM t".encode())
         assert caught.value.sqlstate == sqlstate
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("1.5::real", "has type real"),
+        ("ARRAY['1']", "has type text[]"),
+        ("ARRAY[true]", "has type boolean[]"),
+        ("ARRAY[now()]", "has type timestamp with time zone[]"),
+        ("'[1]'::jsonb", "has type jsonb"),
+        ("'{1}'::text", "has type text"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_refused(connection, value, problem):
+    model = answer_one(
+        Feature(column="v", op=FeatureOp.LENGTH), (Column("v", "real[]", ColumnKind.ARRAY),)
+    )
+    publish(connection, "m", model)
+    for row in (f"(SELECT {value} AS v)", f"(SELECT {value} AS v OFFSET 0)"):
+        for features in ("s", "(SELECT r FROM (SELECT s.v OFFSET 0) AS r)"):
+            with pytest.raises(psycopg.errors.DatatypeMismatch) as caught:
+                connection.execute(f"SELECT sqlml.predict('m', {features}) FROM {row} AS s")
+            assert caught.value.diag.message_primary == (
+                f'column "v" of the row {problem}, but model "m" expects real[]'
+            )
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("1.5", "is a number"),
+        ('"{1}"', "is a string"),
+        ("{}", "is an object"),
+        ('[1, "two"]', "has an element that is a string"),
+        ("[true]", "has an element that is a boolean"),
+        ('[1, {"a": 1}]', "has an element that is an object"),
+        ("[[1], [[false]]]", "has an element that is a boolean"),
+    ],
+)
+def test_json_that_is_no_array_of_numbers_is_refused(connection, evaluator, value, problem):
+    column = Column("v", "integer[]", ColumnKind.ARRAY)
+    publish(connection, "m", answer_one(Feature(column="v", op=FeatureOp.LENGTH), (column,)))
+    with pytest.raises(psycopg.errors.DatatypeMismatch) as caught:
+        connection.execute(
+            f"SELECT {evaluator}.predict('m', %s::jsonb)", [f'{{"v": {value}}}']
+        ).fetchone()
+    assert caught.value.diag.message_primary == (
+        f'column "v" of the row {problem}, but model "m" expects integer[]'
+    )
 
 
 def draw_numeric(rng: random.Random) -> str:

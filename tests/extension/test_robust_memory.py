@@ -20,6 +20,7 @@ COLUMNS = {
     ColumnKind.NUMERIC: Column("x", "numeric", ColumnKind.NUMERIC),
     ColumnKind.CATEGORY: Column("x", "text", ColumnKind.CATEGORY),
     ColumnKind.DATETIME: Column("x", "timestamp with time zone", ColumnKind.DATETIME),
+    ColumnKind.ARRAY: Column("x", "real[]", ColumnKind.ARRAY),
 }
 VALUES = {
     "numeric": (ColumnKind.NUMERIC, "n::numeric / 7"),
@@ -30,12 +31,20 @@ VALUES = {
     "uuid": (ColumnKind.CATEGORY, "md5(n::text)::uuid"),
     "timestamptz": (ColumnKind.DATETIME, "'2000-01-01'::timestamptz + n * interval '1 second'"),
     "date": (ColumnKind.DATETIME, "'2000-01-01'::date + n % 10000"),
+    "real[]": (ColumnKind.ARRAY, "ARRAY[n, NULL, n]::real[]"),
+    "double precision[]": (ColumnKind.ARRAY, "ARRAY[n, 1]::double precision[]"),
+    "numeric[]": (ColumnKind.ARRAY, "ARRAY[n, NULL, n / 7.0]"),
 }
 TOASTED = {
     "numeric": (ColumnKind.NUMERIC, "('0.' || repeat('123456789', 1800))::numeric"),
     "text": (
         ColumnKind.CATEGORY,
         "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 500) AS n)",
+    ),
+    "real[]": (ColumnKind.ARRAY, "(SELECT array_agg(n::real) FROM generate_series(1, 2000) AS n)"),
+    "numeric[]": (
+        ColumnKind.ARRAY,
+        "(SELECT array_agg(n / 7.0) FROM generate_series(1, 900) AS n)",
     ),
 }
 
@@ -47,6 +56,8 @@ def make_model(kind: ColumnKind) -> FittedModel:
         op, levels = FeatureOp.CODE, ("a", "sad")
     elif kind is ColumnKind.DATETIME:
         op = FeatureOp.YEAR
+    elif kind is ColumnKind.ARRAY:
+        op = FeatureOp.MEAN
     feature = Feature(column="x", op=op, levels=levels)
     return draw_linear(ProblemType.BINARY, features=(feature,), columns=(COLUMNS[kind],))
 

@@ -5,9 +5,11 @@ What arrives from PostgreSQL: every type under its kind, and rows without a targ
 import math
 from datetime import UTC, datetime
 
+import numpy as np
 import psycopg
 import pytest
 
+from sqlml.enums import ColumnKind
 from sqlml.errors import SqlmlError, TargetAllNull
 from sqlml.extract.reader import read_dataset
 from sqlml.extract.source import Source, parse_columns
@@ -25,7 +27,8 @@ SELECT 7::smallint AS small, 2147483647 AS whole, 9007199254740993 AS big, 0.1::
        timestamptz '2000-01-01 01:00+01' AS instant, 'infinity'::date AS never,
        '-infinity'::timestamptz AS ever, ''::text AS empty, NULL::integer AS nothing,
        'NaN'::float8 AS nan, 'infinity'::float8 AS huge,
-       '{}'::jsonb AS json, ARRAY[1] AS list, interval '1 day' AS span,
+       '{}'::jsonb AS json, ARRAY[1] AS list, '1 2'::int2vector AS vector,
+       ARRAY['a'] AS words_too, interval '1 day' AS span,
        1.0::float8 AS y
 """
 
@@ -71,14 +74,65 @@ def test_every_type_arrives_under_its_kind(connection, read):  # noqa: F811
         "flag": True, "words": "text", "varied": "vary", "padded": "pad", "mood": "happy",
         "id": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "day": 86_400_000_000,
         "moment": before_2000, "instant": 0, "never": None, "ever": None, "empty": "",
-        "nothing": None, "huge": math.inf, "y": 1.0,
+        "nothing": None, "huge": math.inf, "list": [1.0], "y": 1.0,
     }  # fmt: skip
     assert {(column.name, column.reason) for column in dataset.skipped} == {
         ("json", "type not supported"),
-        ("list", "type not supported"),
+        ("vector", "type not supported"),
+        ("words_too", "type not supported"),
         ("span", "type not supported"),
     }
     assert dataset.columns[0].type_name == "smallint"
+
+
+ARRAYS = """
+CREATE DOMAIN part AS real;
+CREATE DOMAIN parts AS part[] CHECK (cardinality(value) < 9);
+CREATE TABLE arrays AS
+SELECT '{7,NULL,-32768}'::smallint[] AS small, '{2147483647}'::integer[] AS whole,
+       '{9007199254740993,NULL}'::bigint[] AS big, '{0.1,1e30,NULL}'::real[] AS single,
+       '{0.1,1e300,5e-324,Infinity,-Infinity}'::float8[] AS double,
+       ARRAY[12.50, 1e-300, repeat('9', 300)::numeric, NULL] AS exact,
+       '{}'::real[] AS empty, NULL::integer[] AS nothing, '{NULL,NULL}'::float8[] AS nulls,
+       '{{1,2},{3,NULL},{5,6}}'::integer[] AS matrix, '[-3:-2]={1,2}'::float8[] AS shifted,
+       '[0:1][5:6]={{1,2},{3,4}}'::numeric(4,1)[] AS shifted_matrix,
+       '{0.1}'::part[] AS domains, '{0.1,NULL}'::parts AS domain, 1.0::float8 AS y
+"""
+
+
+def test_arrays_of_numbers_arrive_flat(connection, read):  # noqa: F811
+    connection.execute(ARRAYS)
+    dataset = read("SELECT * FROM arrays UNION ALL SELECT * FROM arrays")
+    single = 0.10000000149011612
+    expected = {
+        "small": [7.0, None, -32768.0], "whole": [2147483647.0],
+        "big": [float(9007199254740993), None], "single": [single, float(np.float32(1e30)), None],
+        "double": [0.1, 1e300, 5e-324, math.inf, -math.inf],
+        "exact": [12.5, 1e-300, 1e300, None], "empty": [], "nothing": None, "nulls": [None, None],
+        "matrix": [1.0, 2.0, 3.0, None, 5.0, 6.0], "shifted": [1.0, 2.0],
+        "shifted_matrix": [1.0, 2.0, 3.0, 4.0], "domains": [single], "domain": [single, None],
+        "y": 1.0,
+    }  # fmt: skip
+    assert dataset.table.to_pylist() == [expected, expected]
+    assert {column.kind for column in dataset.columns} == {ColumnKind.ARRAY}
+    types = {column.name: column.type_name for column in dataset.columns}
+    assert types["domains"] == types["domain"] == types["single"] == "real[]"
+    assert types["shifted_matrix"] == "numeric(4,1)[]"
+
+
+def test_a_sample_of_arrays(read):
+    query = "SELECT array_fill(g::real, ARRAY[g % 5]) AS x, g AS y FROM generate_series(1, 9000) g"
+    table = read(query, max_rows=100).table
+    assert table.num_rows == 100
+    for row in table.to_pylist():
+        assert row["x"] == [row["y"]] * (int(row["y"]) % 5)
+
+
+@pytest.mark.parametrize("array", ["ARRAY[g]", "ARRAY[g::numeric]"])
+def test_an_array_is_no_target(read, array):
+    with pytest.raises(psycopg.Error, match="which cannot be predicted") as caught:
+        read(f"SELECT g AS x, {array} AS y FROM generate_series(1, 50) AS g")
+    assert caught.value.sqlstate == "ML005"
 
 
 def test_rows_without_a_target_are_left_out_and_counted(read):

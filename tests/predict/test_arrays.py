@@ -1,7 +1,8 @@
 """
-A row that comes as lists of numbers, texts and moments is scored as the row that it was.
+A row that comes as lists of numbers, texts and packed values is scored as the row that it was.
 """
 
+import math
 import struct
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given, settings
 
 from sqlml import _scoring
 from sqlml.compile.artifact import compile_model
-from sqlml.enums import ProblemType
+from sqlml.enums import ColumnKind, ProblemType
+from sqlml.extract.dataset import Column
 from sqlml.predict.reference import ReferencePredictor
+from sqlml.search.fitted import Feature, FeatureOp
 from tests.predict.models import INT64, draw_linear, fit_trees, hostile_rows
 
 MODELS = {
@@ -91,3 +94,48 @@ def test_an_unknown_class_and_the_class_of_a_regression_are_refused():
         with pytest.raises(_scoring.ScoringError) as caught:
             binding.probability([None] * 4, [None], [None], "x")
         assert caught.value.args[0] == sqlstate
+
+
+def pack(elements, dimensions=1):
+    """An array as array_send writes it."""
+    shape = [len(elements), *[1] * (dimensions - 1)] if elements else []
+    header = struct.pack(">iii", len(shape), int(None in elements), 701)
+    sizes = b"".join(struct.pack(">ii", size, -3) for size in shape)
+    items = (
+        struct.pack(">i", -1) if element is None else struct.pack(">id", 8, element)
+        for element in elements
+    )
+    return header + sizes + b"".join(items)
+
+
+def bind_vector():
+    ops = (FeatureOp.LENGTH, FeatureOp.MEAN, FeatureOp.MINIMUM, FeatureOp.MAXIMUM)
+    features = (
+        Feature(column="v", op=FeatureOp.ELEMENT, place=1, fill=0.5),
+        *(Feature(column="v", op=op, fill=-1.0) for op in ops),
+    )
+    columns = (Column("v", "real[]", ColumnKind.ARRAY),)
+    model = draw_linear(ProblemType.REGRESSION, features=features, columns=columns)
+    data = compile_model(model).data
+    return _scoring.open(data, "m").bind([], [], ["v"]), ReferencePredictor(data)
+
+
+def test_arrays_are_scored_as_their_elements():
+    binding, reference = bind_vector()
+    arrays: list[list[float | None]] = [[], [1.0], [None, None], [0.1, None, math.nan, math.inf]]
+    arrays.append([-math.inf, -0.0, 1e300])
+    for elements in (*arrays, [0.1] * 10_000, *arrays):
+        for dimensions in (1, 2, 6):
+            found = binding.predict(None, None, [pack(elements, dimensions)])
+            assert found == reference.predict({"v": elements})
+    assert binding.predict(None, None, [None]) == reference.predict({"v": None})
+
+
+def test_arrays_that_are_cut_short_are_refused():
+    binding, _ = bind_vector()
+    packed = pack([1.0, None, 2.0])
+    damaged = (*(packed[:size] for size in range(len(packed)) if size not in (20, 32, 36)), b"\xff")
+    seven, float4 = struct.pack(">iii", 7, 0, 701), packed[:20] + struct.pack(">if", 4, 1.0)
+    for array in (*damaged, seven + b"\0" * 56, float4, packed + b"\0"):
+        with pytest.raises(ValueError, match="array_send"):
+            binding.predict(None, None, [array])

@@ -21,7 +21,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from sqlml import _scoring
-from sqlml.catalogue.version import make_golden
+from sqlml.catalogue.golden import make_golden
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
 from sqlml.extract.dataset import Column

@@ -210,3 +210,70 @@ def test_trailing_blanks_of_a_character_column_mean_nothing():
     assert _scoring.open(padded, "m").predict_json('{"x": "     "}', False) == 30
     assert _scoring.open(text, "m").predict_json('{"x": "ab   "}', False) == 10
     assert _scoring.open(text, "m").predict_json('{"x": null}', False) == 0
+
+
+VECTOR = Column("v", "double precision[]", ColumnKind.ARRAY)
+
+
+def make_vector(problem_type: ProblemType, type_name: str = VECTOR.type_name) -> FittedModel:
+    """A model of elements and summaries of an array."""
+    ops = (FeatureOp.LENGTH, FeatureOp.MEAN, FeatureOp.MINIMUM, FeatureOp.MAXIMUM)
+    features = (
+        *(Feature(column="v", op=FeatureOp.ELEMENT, place=place, fill=0.5) for place in range(3)),
+        *(Feature(column="v", op=op, fill=-1.0) for op in ops),
+    )
+    return draw_linear(
+        problem_type, features=features, columns=(Column("v", type_name, ColumnKind.ARRAY),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "elements"),
+    [
+        ("null", None),
+        ("[]", []),
+        ("[1, null, 2.5]", [1.0, None, 2.5]),
+        ('["NaN", "Infinity", "-Infinity", 1e300]', [math.nan, math.inf, -math.inf, 1e300]),
+        ("[[1, 2], [3, null]]", [1.0, 2.0, 3.0, None]),
+        ("[[[5]]]", [5.0]),
+        (f"[{'0.1, ' * 9_999} 7]", [0.1] * 9_999 + [7.0]),
+    ],
+)
+def test_arrays_are_scored_as_their_elements(text, elements):
+    data = compile_model(make_vector(ProblemType.MULTICLASS)).data
+    model, reference = _scoring.open(data, "m"), ReferencePredictor(data)
+    row = f'{{"v": {text}}}'
+    assert model.predict_json(row, True) == reference.predict({"v": elements})
+    for label, probability in zip(
+        reference.classes, reference.probabilities({"v": elements}), strict=True
+    ):
+        assert model.probability_json(row, True, label) == probability
+
+
+def test_elements_of_reals_are_rounded_to_reals():
+    rounded = float(np.float32(0.1))
+    for type_name, element in (("real[]", rounded), ("numeric(9,3)[]", 0.1)):
+        data = compile_model(make_vector(ProblemType.REGRESSION, type_name)).data
+        found = _scoring.open(data, "m").predict_json('{"v": [[0.1], null]}', True)
+        assert found == ReferencePredictor(data).predict({"v": [element, None]})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1", "is a number"),
+        ('"{1}"', "is a string"),
+        ("{}", "is an object"),
+        ('[1, "1"]', "has an element that is a string"),
+        ("[[true]]", "has an element that is a boolean"),
+        ("[1, {}]", "has an element that is an object"),
+    ],
+)
+def test_json_that_is_no_array_of_numbers_is_refused(text, problem):
+    model = _scoring.open(compile_model(make_vector(ProblemType.BINARY)).data, "m")
+    with pytest.raises(_scoring.ScoringError) as caught:
+        model.predict_json(f'{{"v": {text}}}', False)
+    assert caught.value.args[:2] == (
+        "42804",
+        f'column "v" of the row {problem}, but model "m" expects double precision[]',
+    )

@@ -11,9 +11,10 @@ import pytest
 
 from sqlml.enums import ColumnKind, ProblemType
 from sqlml.extract.dataset import Column
+from sqlml.search.candidates import SUMMARIES
 from sqlml.search.decisions import Role
 from sqlml.search.encoder import encode
-from sqlml.search.features import MAX_LEVELS, SUMMARIES, learn_features
+from sqlml.search.features import MAX_LEVELS, learn_features
 from sqlml.search.fitted import Feature, FeatureOp
 from sqlml.search.target import Target, read_target
 from tests.search.tables import dataset_of, read_table

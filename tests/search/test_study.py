@@ -344,7 +344,7 @@ def test_portfolio_races_on_samples_where_all_rows_are_too_many(pool, monkeypatc
         raced.append((before, len(sampler.waiting)))
 
     monkeypatch.setattr(study, "race", watched)
-    monkeypatch.setattr(study, "measure_pace", lambda bench, crew, end: SLOW)
+    monkeypatch.setattr(study, "measure_pace", lambda bench, crew, end, max_rounds: SLOW)
     plan = plan_of(600.0, processes=1, estimators=(LIGHTGBM,))
     seen = []
 

@@ -152,7 +152,7 @@ class LightGBMFitter:
         fixed = hyperparameters.get("num_trees")
         boosting = hyperparameters.get("boosting", Boosting.GBDT)
         if fixed is None and boosting in (Boosting.DART, Boosting.FOREST):
-            rounds = order.rounds or UNSTOPPED_ROUNDS
+            rounds = min(order.rounds or UNSTOPPED_ROUNDS, order.max_rounds or MAX_ROUNDS)
         elif fixed is None and data.valid is not None:
             booster.add_valid(data.valid, "valid")
             patience = max(PATIENCE / float(hyperparameters["learning_rate"]), MIN_PATIENCE)
@@ -330,7 +330,7 @@ def _boost(booster: lgb.Booster, rounds: int, order: Order) -> bool:
 def _boost_until_best(booster: lgb.Booster, patience: int, order: Order) -> tuple[int, bool]:
     """Boost until the validation rows see no progress; return the best round."""
     best_round, best_value = 1, float("nan")
-    for done in range(1, MAX_ROUNDS + 1):
+    for done in range(1, (order.max_rounds or MAX_ROUNDS) + 1):
         started = time.monotonic()
         finished = booster.update()
         value, larger_is_better = booster.eval_valid()[0][2:4]

@@ -99,6 +99,8 @@ class Order:
     """Row numbers to stop early on; None is no early stopping."""
     rounds: int | None = None
     """Boosting rounds, where an earlier fit has found them."""
+    max_rounds: int | None = None
+    """Boosting rounds that predictions can afford."""
 
     @property
     def left_s(self) -> float:

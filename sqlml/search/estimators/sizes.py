@@ -16,13 +16,17 @@ def measure(part: Part) -> PartFacts:
         text = part.booster.model_to_string()
         found = re.findall(r"^num_leaves=(\d+)$", text, flags=re.MULTILINE)
         leaves, output_count = [int(each) for each in found], part.booster.num_model_per_iteration()
+        splits = re.findall(r"^split_feature=([\d ]+)$", text, flags=re.MULTILINE)
+        used = {each for line in splits for each in line.split()}
     else:
         output_count = part.trees[0].values.shape[1]
         # A leaf of several outputs becomes one of as many trees.
         leaves = [len(tree.values) for tree in part.trees for _ in range(output_count)]
+        used = {str(each) for tree in part.trees for each in tree.feature}
     return PartFacts(
         tree_count=len(leaves),
         leaf_count=sum(leaves),
         largest_tree=max(leaves),
+        feature_count=len(used),
         output_count=output_count,
     )
