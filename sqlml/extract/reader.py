@@ -29,6 +29,12 @@ ARROW_TYPES = {
     ColumnKind.ARRAY: pa.large_list(pa.float64()),
 }
 
+OUT_OF_RANGE = ("22003", "22008")
+OUT_OF_RANGE_HINT = (
+    "Numbers are read as double precision and dates as timestamps: exclude a column with others,"
+    " or give a query that leaves them out."
+)
+
 # Two reads of an unchanged table must give the same order, or the same seed would not
 # give the same model.
 SESSION = ("SET synchronize_seqscans = off", "SET max_parallel_workers_per_gather = 0")
@@ -123,6 +129,7 @@ def _translate(error: adbc_driver_manager.Error) -> SqlmlError:
         detail="The query that gives the training rows failed."
         if message
         else str(error).splitlines()[0],
+        hint=OUT_OF_RANGE_HINT if error.sqlstate in OUT_OF_RANGE else None,
     )
     failure.sqlstate = error.sqlstate or failure.sqlstate
     return failure

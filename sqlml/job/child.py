@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from tempfile import TemporaryDirectory
 
 from sqlml.job.queue import Job
 
@@ -26,6 +27,8 @@ class Child:
     """One process: idle until `start`, gone after its job."""
 
     def __init__(self, dsn: str) -> None:
+        # A process that is killed leaves its files to us.
+        self._folder = TemporaryDirectory(prefix="sqlml-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "sqlml.job.runner"],
             stdin=subprocess.PIPE,
@@ -34,6 +37,7 @@ class Child:
                 **os.environ,
                 # Not an argument: everybody may read the arguments of a process.
                 "SQLML_RUNNER_DSN": dsn,
+                "SQLML_RUNNER_FOLDER": self._folder.name,
                 "OMP_NUM_THREADS": str(THREADS),
             },
         )
@@ -64,7 +68,7 @@ class Child:
             return None
 
     def kill(self) -> None:
-        """End the process now, and close its pipes."""
+        """End the process now, close its pipes and delete its files."""
         self._process.kill()
         self._process.wait()
         assert self._process.stdin is not None
@@ -72,3 +76,4 @@ class Child:
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.stdout.close()
+        self._folder.cleanup()

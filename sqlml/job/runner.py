@@ -8,7 +8,9 @@ how it ended, and exits.
 import json
 import logging
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from contextlib import closing
@@ -56,13 +58,15 @@ def main() -> None:
     start_logging(read_settings().log_level)
     # What runs trials needs no database.
     dsn = os.environ.pop("SQLML_RUNNER_DSN")
+    tempfile.tempdir = os.environ.pop("SQLML_RUNNER_FOLDER")
     with closing(Pool(THREADS)) as pool:
         os.write(sys.stdout.fileno(), READY)
         line = sys.stdin.buffer.readline()
         if not line:
+            shutil.rmtree(tempfile.tempdir, ignore_errors=True)
             return
         message = json.loads(line)
-        _die_with_worker()
+        _die_with_worker(tempfile.tempdir)
         run_job(Assignment(Job(**message["job"]), message["started"]), dsn, pool)
 
 
@@ -219,13 +223,14 @@ def _wrap(error: Exception) -> TrainingFailed:
     )
 
 
-def _die_with_worker() -> None:
-    """Exit at once when the worker's end of our standard input closes: it is dead."""
+def _die_with_worker(folder: str) -> None:
+    """Delete our files and exit when the worker's end of our standard input closes: it is dead."""
 
     def watch() -> None:
         # Not sys.stdin: its lock would be held when the interpreter shuts down.
         while os.read(sys.stdin.fileno(), 1024):
             pass
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, name="watch worker", daemon=True).start()

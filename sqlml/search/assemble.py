@@ -157,9 +157,6 @@ class Assembler:
                 each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
             ]
         elected = self._bagged(self._elect(candidates))
-        if [each.evaluation for each in elected] == [evaluations[0]]:
-            # Nothing was chosen by what the rows say: the model is the baseline.
-            candidates = evaluations[:1]
         return self._make(evaluations, elected, candidates, has_time=True)
 
     def _candidates(self, ranked: list[Evaluation], count: int) -> list[Evaluation]:
@@ -242,7 +239,10 @@ class Assembler:
         # One constant for all rows: those of several folds would rank rows by their folds.
         raw = self._crew.read_raw(baseline.number, 0, "valid")
         constant = self._blended(raw, Link(baseline.answers[0].link))[:1]
-        base = self._shown(np.repeat(constant, rows.size, axis=0), Finish())
+        constants = np.repeat(constant, rows.size, axis=0)
+        base = self._shown(constants, Finish())
+        if evaluations == [baseline]:
+            whole, finish = constants, Finish()
         shown = self._shown(whole, finish)
         until = bench.plan.deadline - LAST_WORDS_S
         return Judged(

@@ -81,7 +81,7 @@ def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int | None) -
     last = answers[-1]
     if last is None or not last.rounds:
         # Either it takes ages, or the trials will meet the same error, and tell it.
-        is_slow = time.monotonic() >= killed_at
+        is_slow = time.monotonic() >= until
         return Pace(rate=FASTEST_RATE, fold_count=len(bench.folds), is_slow=is_slow)
     rate = float(usual.hyperparameters["learning_rate"])
     patience = 0 if last.is_cut else PATIENCE / rate

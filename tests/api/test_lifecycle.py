@@ -85,10 +85,12 @@ def test_cancel_ends_the_child_and_leaves_no_model(connection, database, module_
     wait_until_training(connection, "cancelled")
     children = module_worker.find_children()
     assert children
+    wait_for(module_worker.find_searches, 20, "the search has a folder")
     session.connection.cancel_safe()
     error = session.join(5)
     assert error.sqlstate == "57014"
     wait_for(lambda: not any(map(is_running, children)), 2, "the child is gone")
+    wait_for(lambda: not module_worker.find_searches(), 2, "its files are gone")
     wait_for(lambda: job_status(connection, "cancelled") == "aborted", 2, "the job is aborted")
     assert what_is_left(connection, "cancelled") == (0, 0)
 

@@ -2,12 +2,16 @@
 Real workers that tests start, stop and kill.
 """
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,10 +22,13 @@ class WorkerProcess:
     """A real worker in a process group of its own."""
 
     def __init__(self, dsn: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="sqlml-test-"))
+        """Where it keeps temporary files."""
         self.process = subprocess.Popen(
             [sys.executable, "-c", f"from sqlml.job.worker import run_worker; run_worker({dsn!r})"],
             start_new_session=True,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": str(self.folder)},
         )
 
     def find_children(self) -> list[int]:
@@ -29,6 +36,10 @@ class WorkerProcess:
         path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         with open(path, encoding="ascii") as file:
             return [int(word) for word in file.read().split()]
+
+    def find_searches(self) -> list[Path]:
+        """The folders of searches that are there."""
+        return list(self.folder.glob("sqlml-*/sqlml-*"))
 
     def kill(self) -> None:
         """kill -9, as the kernel does when memory runs out."""
@@ -40,6 +51,7 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(20)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:

@@ -586,6 +586,8 @@ def check_sound(leaderboard: Leaderboard) -> None:
     assert np.isfinite([leaderboard.score, leaderboard.baseline_score]).all()
     assert low <= leaderboard.score <= high
     assert leaderboard.split
+    if leaderboard.winner.number == 0 and len(leaderboard.members) == 1:
+        assert leaderboard.score == leaderboard.baseline_score
     assert leaderboard.train_row_count > 0
     assert np.isfinite(leaderboard.checked_scores).all()
     artifact = compile_model(leaderboard.model).data
