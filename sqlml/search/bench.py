@@ -47,9 +47,6 @@ class Bench:
     """Rows at the end of the sample that no trial learns from."""
     sample: Sample
     folds: tuple[Fold, ...]
-    scored: I64
-    """Rows of the sample that some fold validates, ascending."""
-    encode_time_s: float
 
     @property
     def task(self) -> Task:
@@ -100,7 +97,7 @@ def make_bench(dataset: Dataset, plan: Plan) -> Bench:
     judged = [rows[fold.valid] for fold in folds]
     if plan.metric is None and _judges_one_class(target, judged, used[held]):
         metric = find_metric("log_loss", target.problem_type)
-    sample, encode_time_s = _make_sample(dataset, plan, target, metric, rows, kept.size)
+    sample = _make_sample(dataset, plan, target, metric, rows, kept.size)
     return Bench(
         dataset=dataset,
         plan=plan,
@@ -110,21 +107,18 @@ def make_bench(dataset: Dataset, plan: Plan) -> Bench:
         held_count=held.size,
         sample=sample,
         folds=folds,
-        scored=np.unique(np.concatenate([fold.valid for fold in folds])),
-        encode_time_s=encode_time_s,
     )
 
 
 def _make_sample(
     dataset: Dataset, plan: Plan, target: Target, metric: Metric, rows: I64, searched_count: int
-) -> tuple[Sample, float]:
-    """Learn features from the rows to search on, and encode all; also the seconds that took."""
-    started = time.monotonic()
+) -> Sample:
+    """Learn features from the rows to search on, and encode all."""
     table = dataset.table.take(rows)
     searched = rows[:searched_count]
     seconds = math.inf
     if plan.trials is None:
-        seconds = FEATURES_SHARE * max(plan.deadline - started, 0.0)
+        seconds = FEATURES_SHARE * max(plan.deadline - time.monotonic(), 0.0)
     rng = np.random.default_rng(plan.seed)
     found = learn_features(
         table.slice(0, searched_count),
@@ -143,7 +137,7 @@ def _make_sample(
         )
     encoded = found.encode(table)
     taken = target.take(rows)
-    sample = Sample(
+    return Sample(
         task=make_task(taken, found, metric),
         features=found,
         matrix=encoded.matrix,
@@ -153,7 +147,6 @@ def _make_sample(
         seed=plan.seed,
         threads=plan.threads,
     )
-    return sample, time.monotonic() - started
 
 
 def _part(dataset: Dataset, plan: Plan, target: Target, used: I64, ties: Ties) -> tuple[I64, I64]:

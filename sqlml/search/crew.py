@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from sqlml.search.arrays import F64
 from sqlml.search.estimators.estimator import Fit
@@ -46,10 +45,6 @@ class Crew:
         """Wait for answers, or for a process to be free, until a time at most."""
         return self.pool.wait(until)
 
-    def desk_fit(self, order: FitOrder, answers: list[FitAnswer]) -> None:
-        """Do a fit in this process."""
-        answers.append(self.desk.fit(order))
-
     def fit_all(self, orders: Sequence[FitOrder], until: float) -> list[FitAnswer | None]:
         """Do fits side by side until a time at most; None where there is none."""
         answers: list[FitAnswer | None] = [None] * len(orders)
@@ -88,8 +83,4 @@ class Crew:
             for name in evaluation.fit_names:
                 shutil.rmtree(self.folder.fit_path(name), ignore_errors=True)
                 for part in ("valid", "held"):
-                    self.raw_path(name, part).unlink(missing_ok=True)
-
-    def raw_path(self, name: str, part: str) -> Path:
-        """Where raw scores are."""
-        return self.folder.path / f"{name}.{part}.npy"
+                    self.folder.raw_path(name, part).unlink(missing_ok=True)

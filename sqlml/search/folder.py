@@ -36,13 +36,17 @@ class Folder:
         """Where a fit is kept."""
         return self.path / "fits" / name
 
+    def raw_path(self, name: str, part: str) -> Path:
+        """Where the raw scores are that a fit gives for a part of the rows, `valid` or `held`."""
+        return self.path / f"{name}.{part}.npy"
+
     def write_raw(self, name: str, part: str, raw: F64) -> None:
-        """Keep the raw scores that a fit gives for a part of the rows, `valid` or `held`."""
-        np.save(self.path / f"{name}.{part}.npy", raw)
+        """Keep raw scores."""
+        np.save(self.raw_path(name, part), raw)
 
     def read_raw(self, name: str, part: str) -> F64:
         """Get kept raw scores, shape (rows, outputs)."""
-        return np.asarray(np.load(self.path / f"{name}.{part}.npy"))
+        return np.asarray(np.load(self.raw_path(name, part)))
 
     def write_sample(self, sample: Sample, folds: tuple[Fold, ...], held: I64) -> None:
         """Write all that processes need to know."""

@@ -69,9 +69,9 @@ def _run(
     for index, answer in enumerate(crew.fit_all(orders, until)):
         if answer is None:
             continue
-        path = crew.raw_path(orders[index].name, "valid")
-        shown = bench.predicted(np.load(path), answer.link)
-        path.unlink()
+        name = orders[index].name
+        shown = bench.predicted(crew.folder.read_raw(name, "valid"), answer.link)
+        crew.folder.raw_path(name, "valid").unlink()
         score = bench.score(shown, bench.folds[0].valid)
         if np.isfinite(score):
             places[index] = -bench.metric.sign * score

@@ -134,8 +134,7 @@ class Study:
             return
         spaces = make_spaces(estimators, self._bench.task, plan.hyperparameters)
         pace = self._find_pace(estimators)
-        if plan.folds is None and not self._needs_all_folds():
-            self._fold_count = pace.fold_count
+        self._fold_count = pace.fold_count
         is_cheap = plan.predict_cost_s is not None
         spaces = focus(spaces, plan.hyperparameters, pace.rate, is_cheap=is_cheap)
         self._sampler = Sampler(plan, spaces, self._bench.task, pace.rate)
@@ -161,7 +160,7 @@ class Study:
             known_count=0,
         )
         for _ in bench.folds:
-            self._crew.desk_fit(trial.next_order(), trial.answers)
+            trial.answers.append(self._crew.desk.fit(trial.next_order()))
             trial.scores.append(self._score(trial))
         self._note(trial.finish(TrialState.COMPLETE))
         if self.evaluations[0].result.state is TrialState.FAIL:
@@ -376,10 +375,6 @@ class Study:
                 best_score=best_score,
             )
         )
-
-    def _needs_all_folds(self) -> bool:
-        """Tell whether the score comes from the folds."""
-        return self._bench.held_count == 0
 
     def _end(self) -> float:
         """The time at which trials must have ended, so that the model can be made."""

@@ -104,21 +104,6 @@ class LightGBMFitter:
         self._linear = Linear().fitter(sample)
         self._cache = _Cache()
 
-    def probe(self, rounds: int, order: Order) -> float:
-        """Measure the seconds that one round of a plain fit takes."""
-        goal = make_goal(self._sample.task, {})
-        rows = self._rows(order.train)
-        data = Binned(self._plain, self._subset(rows, order.train is None), rows)
-        label, _ = self._label(goal, data.train_rows)
-        self._set(data.train, data.train_rows, label, goal)
-        booster = lgb.Booster({**self._common(), **self._objective(goal, label)}, data.train)
-        started = time.monotonic()
-        done = 0
-        while done == 0 or (done < rounds and order.left_s > 0):
-            booster.update()
-            done += 1
-        return (time.monotonic() - started) / done
-
     def fit(self, hyperparameters: Hyperparameters, order: Order) -> Fit:
         """Fit with early stopping, or for the rounds that are ordered or fixed."""
         goal = make_goal(self._sample.task, hyperparameters)
