@@ -96,16 +96,20 @@ def test_a_model_is_private_until_granted(connection, module_worker):
         assert isinstance(answer, float)
         assert connection.execute("SELECT model FROM sqlml.models").fetchall() == [("private",)]
         assert connection.execute("SELECT count(*) FROM sqlml.trials").fetchone() == (0,)
-    connection.execute(
-        "INSERT INTO sqlml.feature SELECT current_version_id, 99, 'x', 'float8', 'numeric',"
-        " 'number', '{}', '', 50, 0, NULL FROM sqlml.model WHERE model_name = 'private'"
-    )
+    (version_id,) = connection.execute(
+        "SELECT current_version_id FROM sqlml.model WHERE model_name = 'private'"
+    ).fetchone()
     for role, is_shown in (("test_anna", True), ("test_bert", False), ("test_eve", False)):
         with acting_as(connection, role):
-            for table in ("sqlml.feature WHERE column_name", 'sqlml.features WHERE "column"'):
-                query = f"SELECT count(*) FROM {table} = 'x'"
-                count = connection.execute(query.encode()).fetchone()[0]
-                assert (count > 0) is is_shown, (role, table)
+            for condition in (
+                f"feature WHERE version_id = {version_id}",
+                "features WHERE model = 'private'",
+            ):
+                query = f"SELECT count(*) > 0 FROM sqlml.{condition}"
+                assert connection.execute(query.encode()).fetchone() == (is_shown,), (
+                    role,
+                    condition,
+                )
 
 
 def test_only_the_owner_replaces_and_drops(connection, module_worker):

@@ -181,8 +181,13 @@ def check_model(connection: Connection, evaluator: str, model: FittedModel) -> N
             assert predict_all(connection, call, table) == probabilities
 
 
-def learn(connection: Connection, problem_type: ProblemType, kind: str) -> FittedModel:
+def learn(
+    connection: Connection, problem_type: ProblemType, kind: str, *, with_arrays: bool = True
+) -> FittedModel:
     dataset, columns = read_dataset(connection, "learnt")
+    if not with_arrays:
+        columns = tuple(column for column in columns if column.kind is not ColumnKind.ARRAY)
+        dataset = dataset.select([column.name for column in columns])
     features = plain_features(dataset, columns)
     assert {feature.column for feature in features} == {column.name for column in columns}
     if kind == "linear":
