@@ -75,6 +75,16 @@ class Conversation:
         self.names_matter = False
         """Whether a statement of ours was ever prepared, so that Bind must be looked into."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no statement and no transaction is under way."""
+        return (
+            not self._awaited
+            and not self._is_copying_in
+            and not self._is_skipping
+            and self._status is TransactionStatus.IDLE
+        )
+
     def is_atomic(self) -> bool | None:
         """Say whether the next message runs in a transaction block; None: not certain."""
         if not self._awaited and not self._is_copying_in and not self._is_skipping:

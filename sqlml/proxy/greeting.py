@@ -40,6 +40,8 @@ class Greeting:
         self._declined = set(declined)
         self._pending = b""
         self._is_encrypted = False
+        self.is_direct = False
+        """Whether the client began with TLS and did not ask first."""
 
     def read(self, data: bytes) -> Progress:
         """Take bytes, return the next step; ProtocolViolation or EncryptionRequired refuse."""
@@ -80,6 +82,6 @@ class Greeting:
     def _encrypt_directly(self) -> Progress:
         if self._encryption is ClientEncryption.DISABLE:
             return Progress(Step.CLOSE)
-        self._is_encrypted = True
+        self._is_encrypted = self.is_direct = True
         data, self._pending = self._pending, b""
         return Progress(Step.ENCRYPT_DIRECTLY, data=data)

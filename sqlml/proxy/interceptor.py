@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from sqlml.errors import ProtocolViolation
 from sqlml.proxy.conversation import Awaited, AwaitedKind, Conversation
+from sqlml.proxy.handover import SessionState
 from sqlml.proxy.replies import edit_fields, edit_tag
 from sqlml.proxy.rewriting import Rewriter, Rewriting, Surroundings
 from sqlml.wire.encodings import decode, decode_head, encode
@@ -46,7 +47,7 @@ _PLAIN: dict[int, Awaited] = {
 class Interceptor:
     """What one session's bytes go through, in both directions."""
 
-    def __init__(self, rewriter: Rewriter):
+    def __init__(self, rewriter: Rewriter, state: SessionState | None = None):
         self._rewriter = rewriter
         self._conversation = Conversation()
         self._client = _Direction(
@@ -78,6 +79,14 @@ class Interceptor:
         )
         self._client_encoding = "UTF8"
         self._standard_conforming_strings = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no statement and no transaction is under way."""
+        return self._conversation.is_idle
+
+    def state(self) -> SessionState | None:
+        return None
 
     def from_client(self, data: bytes) -> bytes:
         """Return the bytes to send to the server."""

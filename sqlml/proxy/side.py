@@ -91,6 +91,20 @@ class Side:
     def has_unsent(self) -> bool:
         return self._unsent_size > 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is unsent that the other side should wait."""
+        return self._is_full
+
+    @property
+    def peer(self) -> str | None:
+        """The other end's address, for the log."""
+        try:
+            address = self._socket.getpeername()
+        except OSError:
+            return None
+        return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else None
+
     def set_reading(self, is_reading: bool) -> None:
         wanted = is_reading and self._phase is _Phase.OPEN and not self._has_ended
         if wanted == self._is_reading or self._phase is not _Phase.OPEN:

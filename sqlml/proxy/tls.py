@@ -7,9 +7,11 @@ and the records go through memory.
 
 import logging
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import cast
 
 from sqlml.errors import SettingNotUsable
 
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 ALPN_PROTOCOL = "postgresql"
 _READ_BYTES = 256 * 1024
 _OTHERS_MAY_READ = 0o077
+_Subject = tuple[tuple[tuple[str, str], ...], ...]
 
 
 class ClientEncryption(StrEnum):
@@ -116,9 +119,7 @@ def read_certificate(identity: Identity) -> bytes:
 class TlsStream:
     """TLS over a stream of bytes: what comes in encrypted comes out plain, and back."""
 
-    def __init__(
-        self, context: ssl.SSLContext, *, is_server: bool, server_name: str | None = None
-    ):
+    def __init__(self, context: ssl.SSLContext, *, is_server: bool, server_name: str | None = None):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_side=is_server, server_hostname=server_name
@@ -134,6 +135,11 @@ class TlsStream:
         return self._tls.selected_alpn_protocol() == ALPN_PROTOCOL
 
     @property
+    def version(self) -> str | None:
+        """Such as TLSv1.3, for the log."""
+        return self._tls.version()
+
+    @property
     def certificate(self) -> bytes | None:
         """The other end's certificate as DER, if it showed one."""
         return self._tls.getpeercert(binary_form=True)
@@ -141,9 +147,10 @@ class TlsStream:
     @property
     def common_name(self) -> str | None:
         """The name in the other end's certificate, if it showed one that was verified."""
-        subject = (self._tls.getpeercert() or {}).get("subject", ())
+        subject = cast(_Subject, (self._tls.getpeercert() or {}).get("subject", ()))
         names = [value for part in subject for key, value in part if key == "commonName"]
-        return names[-1] if names else None
+        # Two names could be two people.
+        return names[0] if len(names) == 1 else None
 
     def start(self) -> bytes:
         """Return the first bytes of a client's handshake."""
@@ -168,11 +175,9 @@ class TlsStream:
 
     def end(self) -> bytes:
         """Return the last bytes to send; there is nothing to say before the handshake's end."""
-        try:
+        # It waits for the other end's farewell, or has none to give.
+        with suppress(ssl.SSLError):
             self._tls.unwrap()
-        except ssl.SSLError:
-            # It waits for the other end's farewell, or has none to give.
-            pass
         return self.take()
 
     def take(self) -> bytes:
