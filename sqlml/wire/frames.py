@@ -30,13 +30,23 @@ class FrameReader:
     frames with other codes pass unseen. Memory is bounded by the largest number wanted.
     """
 
-    def __init__(self, wanted: dict[int, int]):
+    def __init__(self, wanted: dict[int, int], passing: int = 0):
+        """Begin at a frame, or so many bytes before the next one."""
         self._wanted = [wanted.get(code, 0) for code in range(256)]
         self._held: list[bytes] = []
         self._held_size = 0
         self._needed = HEADER_SIZE
-        self._passing = 0
+        self._passing = passing
         self._more = 0
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether all that was fed has been given back and a frame begins next."""
+        return not self._held and self._passing == 0
+
+    def want(self, wanted: dict[int, int], otherwise: int = 0) -> None:
+        """Ask from the next frame on for these sizes, and for another one of all others."""
+        self._wanted[:] = [wanted.get(code, otherwise) for code in range(256)]
 
     def want_more(self, size: int) -> None:
         """Ask for the frame just given, which was not whole, again with up to this size."""
