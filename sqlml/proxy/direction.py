@@ -20,12 +20,12 @@ Action = Callable[[Frame], bytes | None]
 class Direction:
     """Bytes of one side → bytes for the other, by actions for the codes that matter."""
 
-    def __init__(self, wanted: dict[int, tuple[int, Action]], passing: int = 0):
-        """Look at this many bytes of each such frame; the first begins behind `passing` bytes."""
+    def __init__(self, wanted: dict[int, tuple[int, Action]]):
+        """Look at this many bytes of each such frame."""
         self._sizes = {code: size for code, (size, _) in wanted.items()}
         self._actions = {code: action for code, (_, action) in wanted.items()}
         self._for_all: Action | None = None
-        self._reader = FrameReader(self._sizes, passing)
+        self._reader = FrameReader(self._sizes)
         self._items: Iterator[Frame | bytes] = iter(())
         self._paused_at: Frame | None = None
         self._waiting: list[bytes] = []

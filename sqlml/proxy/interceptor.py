@@ -40,10 +40,8 @@ _PLAIN[Frontend.COPY_FAIL] = _PLAIN[Frontend.COPY_DONE]
 class Interceptor:
     """What one session's bytes go through, in both directions."""
 
-    def __init__(
-        self, rewriter: Rewriter, state: SessionState | None = None, upstream_passing: int = 0
-    ):
-        """Begin with the start-up, or in a state where `upstream_passing` bytes go by unseen."""
+    def __init__(self, rewriter: Rewriter, state: SessionState | None = None):
+        """Begin with the start-up, or where another has left the session: at frames."""
         self._rewriter = rewriter
         self._conversation = Conversation(state)
         self._client = Direction(
@@ -76,8 +74,7 @@ class Interceptor:
                 Backend.PORTAL_SUSPENDED: (HEADER_SIZE, self._on_step),
                 Backend.COPY_IN_RESPONSE: (HEADER_SIZE, self._on_step),
                 Backend.COPY_BOTH_RESPONSE: (HEADER_SIZE, self._on_step),
-            },
-            upstream_passing,
+            }
         )
         self._client_encoding = "UTF8" if state is None else state.client_encoding
         self._standard_conforming_strings = state is None or state.standard_conforming_strings
@@ -85,6 +82,13 @@ class Interceptor:
         self._has_asked = False
         self._schemas: dict[ModelName, str | None] = {}
         self._for_upstream: list[bytes] = []
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no statement and no transaction is under way."""
+        conversation = self._conversation
+        is_outside = conversation.status is TransactionStatus.IDLE
+        return is_outside and conversation.is_idle() and not self.is_asking
 
     @property
     def is_asking(self) -> bool:

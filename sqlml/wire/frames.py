@@ -30,13 +30,12 @@ class FrameReader:
     frames with other codes pass unseen. Memory is bounded by the largest number wanted.
     """
 
-    def __init__(self, wanted: dict[int, int], passing: int = 0):
-        """Begin at a frame, or so many bytes before the next one."""
+    def __init__(self, wanted: dict[int, int]):
         self._wanted = [wanted.get(code, 0) for code in range(256)]
         self._held: list[bytes] = []
         self._held_size = 0
         self._needed = HEADER_SIZE
-        self._passing = passing
+        self._passing = 0
         self._more = 0
 
     @property
