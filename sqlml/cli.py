@@ -180,7 +180,7 @@ def run_proxy(options: argparse.Namespace, settings: Settings) -> int:
         return read_command(vars(options), settings.proxy_host)
 
     command = read()
-    server.run_proxy(command.listen, command.upstream, StatementRewriter(), lambda: read().settings)
+    server.run_proxy(command.listen, command.upstream, StatementRewriter, lambda: read().settings)
     return 0
 
 

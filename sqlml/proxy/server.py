@@ -24,6 +24,7 @@ from sqlml.proxy.supervisor import Supervisor
 from sqlml.proxy.worker import Worker, WorkerId
 
 Ready = Callable[[int], None]
+ReadCounters = Callable[[], dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,13 @@ async def serve(
 def run_proxy(
     listen: ListenAddress,
     upstream: UpstreamAddress,
-    rewriter: Rewriter,
+    make_rewriter: Callable[[ReadCounters], Rewriter],
     read_settings: Callable[[], ProxySettings],
 ) -> None:
     """Serve until SIGTERM or SIGINT; read the settings now and at every SIGHUP."""
     workers = read_settings().workers
-    setup = Setup(upstream, rewriter, Counters(workers), read_settings)
+    counters = Counters(workers)
+    setup = Setup(upstream, make_rewriter(counters.read), counters, read_settings)
     # Here too, so that what cannot be used is told once and before anybody connects.
     setup.make_service()
     listeners = open_listeners(listen, workers)

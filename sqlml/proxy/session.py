@@ -190,7 +190,8 @@ class Session:
             return
         # The server may still owe answers, so only this direction ends.
         self._has_client_ended = True
-        if self._upstream is not None:
+        is_asking = self._interceptor is not None and self._interceptor.is_asking
+        if self._upstream is not None and not is_asking:
             self._upstream.write_eof()
 
     def on_lost(self, side: Side) -> None:
@@ -213,7 +214,13 @@ class Session:
             except (NotAuthorized, ProtocolViolation) as error:
                 self._refuse(error)
                 return
-        self._upstream.write(self._interceptor.from_client(data) if self._interceptor else data)
+        if self._interceptor is None:
+            self._upstream.write(data)
+            return
+        self._upstream.write(self._interceptor.from_client(data))
+        if self._interceptor.is_asking:
+            # What comes now would wait in memory.
+            self.client.set_reading(False)
 
     def _on_upstream_data(self, data: bytes) -> None:
         self._house.counters.add(Counter.BYTES_FROM_UPSTREAM, len(data))
@@ -235,6 +242,16 @@ class Session:
             self.client.write(data)
             return
         self.client.write(self._interceptor.from_upstream(data))
+        self._go_on_after_reply(self._interceptor)
+
+    def _go_on_after_reply(self, interceptor: Interceptor) -> None:
+        assert self._upstream is not None
+        if answer := interceptor.take_for_upstream():
+            self._upstream.write(answer)
+        if self._phase is Phase.FORWARDING and not interceptor.is_asking:
+            self.client.set_reading(not self._upstream.is_full)
+            if self._has_client_ended:
+                self._upstream.write_eof()
         if self._is_draining:
             self._end_if_idle()
         elif self._house.takes_back():

@@ -37,6 +37,7 @@ class Backend(IntEnum):
     COMMAND_COMPLETE = ord("C")
     COPY_BOTH_RESPONSE = ord("W")
     COPY_IN_RESPONSE = ord("G")
+    DATA_ROW = ord("D")
     EMPTY_QUERY_RESPONSE = ord("I")
     ERROR_RESPONSE = ord("E")
     NO_DATA = ord("n")
