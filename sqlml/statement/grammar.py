@@ -24,6 +24,7 @@ from sqlml.statement.nodes import (
     Scalar,
     ShowModel,
     ShowModels,
+    ShowProxy,
     Statement,
 )
 from sqlml.statement.reader import TokenReader
@@ -107,6 +108,7 @@ def _query(reader: TokenReader) -> Query:
         raise reader.error("a query")
     depth = 1
     while True:
+        reader.skip_inert()
         if reader.is_at_end():
             raise reader.error('")" after the training query')
         if reader.is_symbol("("):
@@ -277,6 +279,13 @@ def _show_model(reader: TokenReader) -> ShowModel:
     return ShowModel(_name(reader, "a model name"))
 
 
+def _show_proxy(reader: TokenReader) -> ShowProxy:
+    reader.accept_words("show", "sqlml")
+    reader.accept_symbol(".")
+    reader.accept_words("proxy")
+    return ShowProxy()
+
+
 def _describe_model(reader: TokenReader) -> DescribeModel:
     reader.take()
     reader.accept_words("model")
@@ -288,5 +297,6 @@ _RULES: dict[StatementKind, Callable[[TokenReader], Statement]] = {
     StatementKind.DROP_MODEL: _drop_model,
     StatementKind.SHOW_MODELS: _show_models,
     StatementKind.SHOW_MODEL: _show_model,
+    StatementKind.SHOW_PROXY: _show_proxy,
     StatementKind.DESCRIBE_MODEL: _describe_model,
 }
