@@ -68,7 +68,11 @@ def run_proxy(
     make_rewriter: Callable[[ReadCounters], Rewriter],
     read_settings: Callable[[], ProxySettings],
 ) -> None:
-    """Serve until SIGTERM or SIGINT; read the settings now and at every SIGHUP."""
+    """
+    Serve until SIGTERM or SIGINT; read the settings now and at every SIGHUP.
+
+    The rewriter is made with what reads the counters.
+    """
     workers = read_settings().workers
     counters = Counters(workers)
     setup = Setup(upstream, make_rewriter(counters.read), counters, read_settings)

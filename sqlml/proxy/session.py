@@ -190,8 +190,7 @@ class Session:
             return
         # The server may still owe answers, so only this direction ends.
         self._has_client_ended = True
-        is_asking = self._interceptor is not None and self._interceptor.is_asking
-        if self._upstream is not None and not is_asking:
+        if self._upstream is not None and not self._is_asking:
             self._upstream.write_eof()
 
     def on_lost(self, side: Side) -> None:
@@ -214,13 +213,14 @@ class Session:
             except (NotAuthorized, ProtocolViolation) as error:
                 self._refuse(error)
                 return
-        if self._interceptor is None:
-            self._upstream.write(data)
-            return
-        self._upstream.write(self._interceptor.from_client(data))
-        if self._interceptor.is_asking:
-            # What comes now would wait in memory.
+        self._upstream.write(self._interceptor.from_client(data) if self._interceptor else data)
+        if self._is_asking:
             self.client.set_reading(False)
+
+    @property
+    def _is_asking(self) -> bool:
+        """Whether what the client sends waits for an answer to a question of the proxy's own."""
+        return self._interceptor is not None and self._interceptor.is_asking
 
     def _on_upstream_data(self, data: bytes) -> None:
         self._house.counters.add(Counter.BYTES_FROM_UPSTREAM, len(data))
@@ -241,21 +241,23 @@ class Session:
         if self._interceptor is None or not data:
             self.client.write(data)
             return
+        was_asking = self._is_asking
         self.client.write(self._interceptor.from_upstream(data))
-        self._go_on_after_reply(self._interceptor)
-
-    def _go_on_after_reply(self, interceptor: Interceptor) -> None:
-        assert self._upstream is not None
-        if answer := interceptor.take_for_upstream():
-            self._upstream.write(answer)
-        if self._phase is Phase.FORWARDING and not interceptor.is_asking:
-            self.client.set_reading(not self._upstream.is_full)
-            if self._has_client_ended:
-                self._upstream.write_eof()
+        if was_asking:
+            self._go_on(self._interceptor.take_for_upstream())
         if self._is_draining:
             self._end_if_idle()
         elif self._house.takes_back():
             self._give_back()
+
+    def _go_on(self, data: bytes) -> None:
+        """Send what has waited for the answer to a question of ours."""
+        assert self._upstream is not None
+        if not self._is_asking:
+            self.client.set_reading(True)
+        self._upstream.write(data)
+        if self._has_client_ended and not self._is_asking:
+            self._upstream.write_eof()
 
     def _give_back(self) -> None:
         """Hand the session over to the relay, if nothing in it needs us and nothing waits."""
