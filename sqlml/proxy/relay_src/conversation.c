@@ -107,7 +107,11 @@ note_sent(Conversation *conversation, uint8_t code)
 	else if (code == 'c' || code == 'f')
 	{
 		code = AWAITED_COPY_END;
-		conversation->is_copying_in = false;
+		if (conversation->is_copying_in)
+		{
+			conversation->is_copying_in = false;
+			return true;
+		}
 		/* With nothing before it there is nothing it could end */
 		if (conversation->count == 0)
 			return true;
@@ -125,6 +129,9 @@ void
 note_ready(Conversation *conversation, uint8_t status)
 {
 	conversation->is_logged_in = true;
+	conversation->is_copying_in = false;
+	/* It answers a Sync, perhaps one thought to be lost in data that COPY no longer wanted */
+	conversation->is_skipping = false;
 	if (status == 'I' || status == 'T' || status == 'E')
 		conversation->status = (char) status;
 	conversation->statement_index = 0;
@@ -142,23 +149,30 @@ complete(Conversation *conversation, uint8_t head)
 		conversation->statement_index++;
 }
 
+/* Take what lies behind the head away as long as it has this code */
+static void
+pop_behind_head(Conversation *conversation, uint8_t code, uint32_t most)
+{
+	uint8_t		head = get_awaited(conversation, 0);
+	uint32_t	taken = 0;
+
+	while (taken < most && taken + 1 < conversation->count &&
+		   get_awaited(conversation, taken + 1) == code)
+		taken++;
+	conversation->first = (conversation->first + taken) & (conversation->capacity - 1);
+	conversation->count -= taken;
+	get_ring(conversation)[conversation->first] = head;
+}
+
 /* The server now ignores every Sync up to the end of the data */
 static void
 start_copying_in(Conversation *conversation)
 {
-	uint32_t	syncs = 0;
-
-	while (1 + syncs < conversation->count && get_awaited(conversation, 1 + syncs) == 'S')
-		syncs++;
-	if (syncs > 0)
-	{
-		uint8_t		head = get_awaited(conversation, 0);
-
-		conversation->first = (conversation->first + syncs) & (conversation->capacity - 1);
-		conversation->count -= syncs;
-		get_ring(conversation)[conversation->first] = head;
-	}
-	conversation->is_copying_in = conversation->count == 1;
+	pop_behind_head(conversation, 'S', UINT32_MAX);
+	if (conversation->count == 1)
+		conversation->is_copying_in = true;
+	else
+		pop_behind_head(conversation, AWAITED_COPY_END, 1);
 }
 
 /* After a failed message of the extended protocol the server skips to Sync */
@@ -200,9 +214,12 @@ note_received(Conversation *conversation, uint8_t code)
 				pop(conversation);
 			break;
 		case 'C':
+			complete(conversation, head);
+			break;
 		case 'I':
 		case 's':
-			complete(conversation, head);
+			if (head == 'E')
+				pop(conversation);
 			break;
 		case 'G':
 		case 'W':

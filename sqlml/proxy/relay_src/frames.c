@@ -193,7 +193,7 @@ check_authentication(const Relay *relay, Session *session, const uint8_t *frame,
 		return true;
 	if (read_uint32(frame + HEADER_SIZE) != 0)
 		session->was_challenged = true;
-	return session->was_challenged || !relay->settings.refuses_unchallenged;
+	return session->was_challenged || !relay->settings.rules.refuses_unchallenged;
 }
 
 size_t

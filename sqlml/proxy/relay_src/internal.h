@@ -27,7 +27,7 @@ typedef struct Post
 	pthread_mutex_t lock;
 	Session    *given;			/* to the relay */
 	SessionList taken;			/* from the relay */
-	Limits		limits;
+	Rules		rules;
 	bool		is_draining;
 	bool		is_stopping;
 } Post;
@@ -36,10 +36,10 @@ struct Relay
 {
 	Settings	settings;
 	int			epoll_fd;
-	int			listen_fd;		/* our own; -1 once drained */
+	int			listen_fds[LISTENERS_MAX];	/* our own duplicates; -1 once drained */
 	int			event_fd;
 	int			command_fd;
-	bool		is_accepting;	/* epoll knows listen_fd */
+	bool		is_accepting;	/* epoll knows listen_fds */
 	bool		is_draining;
 	bool		is_stopping;
 	uint64_t	accept_again_ms;
@@ -81,7 +81,7 @@ bool		is_quiet(const Session *session);
 static inline void
 count(const Relay *relay, Counter counter, int64_t amount)
 {
-	relay->settings.counters[counter] += amount;
+	relay->settings.counters[relay->settings.own_block * BLOCK_SLOTS + counter] += amount;
 }
 
 static inline bool

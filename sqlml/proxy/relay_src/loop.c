@@ -19,8 +19,6 @@
 #define ACCEPT_COUNT 16
 #define PAUSE_MS 100
 #define RETRY_MS 10
-/* So many beyond the limit are told so at a time; others wait to be accepted */
-#define REFUSED_COUNT 256
 
 uint64_t
 read_clock_ms(void)
@@ -39,14 +37,34 @@ watch(const Relay *relay, int fd, void *data)
 	return epoll_ctl(relay->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/* Accepted sockets inherit both; the first is for Parse and Sync in two writes */
-static void
+/* Accepted sockets inherit the first two; TCP_NODELAY is for Parse and Sync in two writes */
+static bool
 set_options(int fd)
 {
 	int			on = 1;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0;
+}
+
+static bool
+start_accepting(Relay *relay)
+{
+	relay->is_accepting = true;
+	for (int i = 0; i < relay->settings.listener_count; i++)
+		if (!watch(relay, relay->listen_fds[i], &relay->listen_fds[i]))
+			return false;
+	return true;
+}
+
+/* The descriptors are duplicates: closing them would not make epoll forget the sockets */
+static void
+stop_accepting(Relay *relay)
+{
+	relay->is_accepting = false;
+	for (int i = 0; i < relay->settings.listener_count; i++)
+		epoll_ctl(relay->epoll_fd, EPOLL_CTL_DEL, relay->listen_fds[i], NULL);
 }
 
 static bool
@@ -56,14 +74,16 @@ open_relay(Relay *relay, const Settings *settings)
 	relay->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	relay->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	relay->command_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	relay->listen_fd = fcntl(settings->listen_fd, F_DUPFD_CLOEXEC, 0);
 	if (relay->scratch == NULL || relay->epoll_fd < 0 || relay->event_fd < 0 ||
-		relay->command_fd < 0 || relay->listen_fd < 0)
+		relay->command_fd < 0 || !watch(relay, relay->command_fd, NULL))
 		return false;
-	set_options(relay->listen_fd);
-	relay->is_accepting = true;
-	return fcntl(relay->listen_fd, F_SETFL, fcntl(relay->listen_fd, F_GETFL) | O_NONBLOCK) == 0 &&
-		watch(relay, relay->command_fd, NULL) && watch(relay, relay->listen_fd, relay);
+	for (int i = 0; i < settings->listener_count; i++)
+	{
+		relay->listen_fds[i] = fcntl(settings->listen_fds[i], F_DUPFD_CLOEXEC, 0);
+		if (relay->listen_fds[i] < 0 || !set_options(relay->listen_fds[i]))
+			return false;
+	}
+	return start_accepting(relay);
 }
 
 Relay *
@@ -75,9 +95,11 @@ make_relay(const Settings *settings)
 	if (relay == NULL)
 		return NULL;
 	relay->settings = *settings;
-	relay->post.limits = settings->limits;
+	relay->post.rules = settings->rules;
 	relay->next_id = settings->first_id;
-	relay->epoll_fd = relay->event_fd = relay->command_fd = relay->listen_fd = -1;
+	relay->epoll_fd = relay->event_fd = relay->command_fd = -1;
+	for (int i = 0; i < LISTENERS_MAX; i++)
+		relay->listen_fds[i] = -1;
 	pthread_mutex_init(&relay->post.lock, NULL);
 	if (open_relay(relay, settings))
 		return relay;
@@ -109,12 +131,19 @@ free_list(Session *session)
 	}
 }
 
+static void
+close_listeners(Relay *relay)
+{
+	for (int i = 0; i < LISTENERS_MAX; i++)
+		close_fd(&relay->listen_fds[i]);
+}
+
 void
 free_relay(Relay *relay)
 {
 	free_list(relay->post.given);
 	free_list(relay->post.taken.first);
-	close_fd(&relay->listen_fd);
+	close_listeners(relay);
 	close_fd(&relay->epoll_fd);
 	close_fd(&relay->event_fd);
 	close_fd(&relay->command_fd);
@@ -127,21 +156,13 @@ free_relay(Relay *relay)
 static void
 pause_accepting(Relay *relay)
 {
-	epoll_ctl(relay->epoll_fd, EPOLL_CTL_DEL, relay->listen_fd, NULL);
-	relay->is_accepting = false;
+	stop_accepting(relay);
 	relay->accept_again_ms = read_clock_ms() + PAUSE_MS;
-}
-
-static uint64_t
-count_all(Relay *relay)
-{
-	return atomic_load(&relay->present) + atomic_load(&relay->away);
 }
 
 static void
 admit(Relay *relay, int fd)
 {
-	uint64_t	others = count_all(relay);
 	Session    *session = make_session(fd, -1);
 
 	if (session == NULL)
@@ -150,25 +171,18 @@ admit(Relay *relay, int fd)
 		return;
 	}
 	session->id = relay->next_id++;
-	session->is_refused = others >= relay->settings.limits.sessions;
 	count(relay, COUNT_CONNECTIONS_TOTAL, 1);
 	enter_phase(relay, session, PHASE_STARTUP);
 	update_interest(relay, session);
 }
 
 static void
-accept_clients(Relay *relay)
+accept_clients(Relay *relay, int listen_fd)
 {
 	for (int i = 0; i < ACCEPT_COUNT && relay->is_accepting; i++)
 	{
-		int			fd;
+		int			fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (count_all(relay) >= relay->settings.limits.sessions + REFUSED_COUNT)
-		{
-			pause_accepting(relay);
-			return;
-		}
-		fd = accept4(relay->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0)
 			admit(relay, fd);
 		else if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -201,11 +215,9 @@ static void
 start_draining(Relay *relay)
 {
 	relay->is_draining = true;
-	relay->is_accepting = false;
 	relay->accept_again_ms = 0;
-	/* The descriptor is a duplicate, so closing it does not make epoll forget the socket */
-	epoll_ctl(relay->epoll_fd, EPOLL_CTL_DEL, relay->listen_fd, NULL);
-	close_fd(&relay->listen_fd);
+	stop_accepting(relay);
+	close_listeners(relay);
 	for_each(relay, PHASE_STARTUP, abort_session);
 	for_each(relay, PHASE_RELAYING, dismiss_if_quiet);
 	signal_events(relay);
@@ -236,7 +248,7 @@ obey(Relay *relay)
 	pthread_mutex_lock(&post->lock);
 	given = post->given;
 	post->given = NULL;
-	relay->settings.limits = post->limits;
+	relay->settings.rules = post->rules;
 	relay->is_stopping = post->is_stopping;
 	is_draining = post->is_draining;
 	pthread_mutex_unlock(&post->lock);
@@ -307,12 +319,21 @@ check_deadlines(Relay *relay)
 	expire(relay, PHASE_CONNECTING, now, give_up_connecting);
 	expire(relay, PHASE_RETRYING, now, give_up_connecting);
 	expire(relay, PHASE_CLOSING, now, abort_session);
+	expire(relay, PHASE_DRAINING, now, abort_session);
 	for_each(relay, PHASE_RETRYING, retry_connecting);
 	if (relay->accept_again_ms != 0 && relay->accept_again_ms <= now)
 	{
 		relay->accept_again_ms = 0;
-		relay->is_accepting = watch(relay, relay->listen_fd, relay);
+		if (!start_accepting(relay))
+			pause_accepting(relay);
 	}
+}
+
+static inline bool
+is_listener(const Relay *relay, const void *data)
+{
+	return data >= (const void *) relay->listen_fds &&
+		data < (const void *) (relay->listen_fds + LISTENERS_MAX);
 }
 
 /* A session may end with one event and be named by the next one */
@@ -323,8 +344,8 @@ handle(Relay *relay, const struct epoll_event *event)
 
 	if (event->data.ptr == NULL)
 		obey(relay);
-	else if (event->data.ptr == relay)
-		accept_clients(relay);
+	else if (is_listener(relay, event->data.ptr))
+		accept_clients(relay, *(const int *) event->data.ptr);
 	else
 	{
 		if (side->interest & EPOLLOUT && event->events & (EPOLLOUT | EPOLLERR | EPOLLHUP))

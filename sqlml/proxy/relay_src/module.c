@@ -7,7 +7,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <errno.h>
 #include <netdb.h>
 #include <string.h>
 #include <sys/un.h>
@@ -16,7 +15,7 @@
 #include "prefilter.h"
 #include "relay.h"
 
-#define COUNTER_BYTES ((COUNT_MIGRATIONS + 1) * sizeof(int64_t))
+#define BLOCK_BYTES (BLOCK_SLOTS * sizeof(int64_t))
 
 typedef struct RelayObject
 {
@@ -107,64 +106,77 @@ read_words(PyObject *object, Settings *settings)
 }
 
 static bool
-read_flags(PyObject *flags, Settings *settings)
+read_rules(PyObject *object, Rules *rules)
 {
+	unsigned long long sessions;
+	unsigned long long own_sessions;
+	unsigned long long startup_ms;
+	unsigned long long connect_ms;
 	int			declines_encryption;
 	int			relays_unencrypted;
 	int			refuses_unchallenged;
 
-	if (!PyArg_ParseTuple(flags, "ppp:flags", &declines_encryption, &relays_unencrypted,
+	if (!PyArg_ParseTuple(object, "KKKKppp:rules", &sessions, &own_sessions, &startup_ms,
+						  &connect_ms, &declines_encryption, &relays_unencrypted,
 						  &refuses_unchallenged))
 		return false;
-	settings->declines_encryption = declines_encryption;
-	settings->relays_unencrypted = relays_unencrypted;
-	settings->refuses_unchallenged = refuses_unchallenged;
+	*rules = (Rules) {
+		.sessions = sessions, .own_sessions = own_sessions,
+		.startup_ms = startup_ms, .connect_ms = connect_ms,
+		.declines_encryption = declines_encryption, .relays_unencrypted = relays_unencrypted,
+		.refuses_unchallenged = refuses_unchallenged
+	};
 	return true;
 }
 
 static bool
-read_limits(PyObject *object, Limits *limits)
+read_counters(const Py_buffer *counters, Py_ssize_t own_block, Settings *settings)
 {
-	unsigned long long sessions;
-	unsigned long long startup_ms;
-	unsigned long long connect_ms;
-
-	if (!PyArg_ParseTuple(object, "KKK:limits", &sessions, &startup_ms, &connect_ms))
-		return false;
-	*limits = (Limits) {.sessions = sessions, .startup_ms = startup_ms, .connect_ms = connect_ms};
-	return true;
+	settings->counters = counters->buf;
+	settings->block_count = (size_t) counters->len / BLOCK_BYTES;
+	settings->own_block = (size_t) own_block;
+	if (own_block >= 0 && settings->own_block < settings->block_count)
+		return true;
+	PyErr_SetString(PyExc_ValueError, "there is no such block of counters");
+	return false;
 }
 
 static bool
-read_counters(RelayObject *self, Settings *settings)
+read_listeners(PyObject *listeners, Settings *settings)
 {
-	if (self->counters.len < (Py_ssize_t) COUNTER_BYTES)
+	Py_ssize_t	size = PyTuple_Size(listeners);
+
+	if (size < 0 || size > LISTENERS_MAX)
 	{
-		PyErr_SetString(PyExc_ValueError, "there are more counters than slots");
+		PyErr_SetString(PyExc_ValueError, "too many sockets to listen on");
 		return false;
 	}
-	settings->counters = self->counters.buf;
-	return true;
+	for (Py_ssize_t i = 0; i < size; i++)
+		settings->listen_fds[i] = (int) PyLong_AsLong(PyTuple_GetItem(listeners, i));
+	settings->listener_count = (int) size;
+	return PyErr_Occurred() == NULL;
 }
 
-/* Relay(listen_fd, upstream, first_id, limits, flags, words, counters, decide) */
+/* Relay(listeners, upstream, first_id, rules, words, counters, own_block, decide) */
 static int
 relay_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
 	RelayObject *self = (RelayObject *) object;
 	Settings	settings = {.decide = call_decide, .argument = self};
 	unsigned long long first_id;
+	PyObject   *listeners;
 	PyObject   *upstream;
-	PyObject   *limits;
-	PyObject   *flags;
+	PyObject   *rules;
+	Py_ssize_t	own_block;
 
 	if (self->relay != NULL || keywords != NULL)
 	{
 		PyErr_SetString(PyExc_TypeError, "a relay is made once, without keywords");
 		return -1;
 	}
-	if (!PyArg_ParseTuple(arguments, "iOKOOOw*O:Relay", &settings.listen_fd, &upstream, &first_id,
-						  &limits, &flags, &self->words, &self->counters, &self->decide))
+	if (!PyArg_ParseTuple(arguments, "O!OKOOw*nO:Relay", &PyTuple_Type, &listeners, &upstream,
+						  &first_id, &rules, &self->words, &self->counters, &own_block,
+						  &self->decide))
 	{
 		self->words = self->decide = NULL;
 		return -1;
@@ -172,9 +184,9 @@ relay_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 	Py_INCREF(self->words);
 	Py_INCREF(self->decide);
 	settings.first_id = first_id;
-	if (!read_upstream(upstream, &settings) || !read_limits(limits, &settings.limits) ||
-		!read_flags(flags, &settings) || !read_words(self->words, &settings) ||
-		!read_counters(self, &settings))
+	if (!read_listeners(listeners, &settings) || !read_upstream(upstream, &settings) ||
+		!read_rules(rules, &settings.rules) || !read_words(self->words, &settings) ||
+		!read_counters(&self->counters, own_block, &settings))
 		return -1;
 	self->relay = make_relay(&settings);
 	if (self->relay == NULL)
@@ -396,13 +408,13 @@ relay_forget(PyObject *object, PyObject *ignored)
 }
 
 static PyObject *
-relay_set_limits(PyObject *object, PyObject *arguments)
+relay_change_rules(PyObject *object, PyObject *rules)
 {
-	Limits		limits;
+	Rules		new_rules;
 
-	if (!read_limits(arguments, &limits))
+	if (!read_rules(rules, &new_rules))
 		return NULL;
-	set_limits(((RelayObject *) object)->relay, &limits);
+	change_rules(((RelayObject *) object)->relay, &new_rules);
 	Py_RETURN_NONE;
 }
 
@@ -435,7 +447,7 @@ static PyMethodDef relay_methods[] = {
 	{"take", relay_take, METH_NOARGS, "the next session that the relay gives away, or None"},
 	{"give", relay_give, METH_VARARGS, "give a session that was taken back"},
 	{"forget", relay_forget, METH_NOARGS, "a session that was taken has ended"},
-	{"set_limits", relay_set_limits, METH_VARARGS, "sessions, startup_ms, connect_ms"},
+	{"change_rules", relay_change_rules, METH_O, "for the sessions to come"},
 	{"drain", relay_drain, METH_NOARGS, "accept no more, end sessions as they become idle"},
 	{"stop", relay_stop, METH_NOARGS, "end all sessions; run() returns"},
 	{"count", relay_count, METH_NOARGS, "the sessions that the relay has now"},

@@ -91,10 +91,10 @@ forget_session(Relay *relay)
 }
 
 void
-set_limits(Relay *relay, const Limits *limits)
+change_rules(Relay *relay, const Rules *rules)
 {
 	pthread_mutex_lock(&relay->post.lock);
-	relay->post.limits = *limits;
+	relay->post.rules = *rules;
 	pthread_mutex_unlock(&relay->post.lock);
 	signal_fd(relay->command_fd);
 }

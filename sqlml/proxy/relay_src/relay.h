@@ -42,6 +42,7 @@ typedef enum Phase
 	PHASE_RETRYING,				/* the server's queue of connections is full */
 	PHASE_RELAYING,
 	PHASE_CLOSING,				/* only what is unsent is still sent */
+	PHASE_DRAINING,				/* all is sent; the client has not closed yet */
 	PHASE_COUNT,
 	PHASE_AWAY = PHASE_COUNT,	/* the thread is done with it: closed or given away */
 } Phase;
@@ -58,7 +59,6 @@ struct Session
 	Phase		phase;
 	bool		declined_tls;
 	bool		declined_gss;
-	bool		is_refused;		/* beyond the limit */
 	bool		is_replication;
 	bool		was_challenged; /* the server asked for a proof of identity */
 	bool		standard_conforming_strings;
@@ -72,7 +72,12 @@ typedef struct Words
 	size_t		size;
 } Words;
 
-/* The slots of sqlml/proxy/counters.py that the relay adds to */
+/* Sockets that clients connect to */
+#define LISTENERS_MAX 16
+
+/* Of sqlml/proxy/counters.py: the slots that the relay adds to, and how many make a block */
+#define BLOCK_SLOTS 32
+
 typedef enum Counter
 {
 	COUNT_SESSIONS = 0,
@@ -82,30 +87,34 @@ typedef enum Counter
 	COUNT_SESSIONS_REFUSED = 6,
 	COUNT_BYTES_FROM_CLIENTS = 8,
 	COUNT_BYTES_FROM_UPSTREAM = 9,
-	COUNT_MIGRATIONS = 10,
 } Counter;
 
-typedef struct Limits
+/* What may change while sessions last */
+typedef struct Rules
 {
-	uint64_t	sessions;		/* those given away count as well */
+	uint64_t	sessions;		/* in all blocks of counters together */
+	uint64_t	own_sessions;	/* here, those given away included */
 	uint64_t	startup_ms;
 	uint64_t	connect_ms;
-} Limits;
+	bool		declines_encryption;	/* else clients that ask for it are given away */
+	bool		relays_unencrypted; /* else clients without it are given away */
+	bool		refuses_unchallenged;	/* whom the server lets in without a proof of identity */
+} Rules;
 
 typedef struct Settings
 {
-	int			listen_fd;		/* stays the caller's */
+	int			listen_fds[LISTENERS_MAX];	/* stay the caller's */
+	int			listener_count;
 	struct sockaddr_storage upstream;
 	socklen_t	upstream_size;	/* 0: every client is given away */
 	uint64_t	first_id;
-	Limits		limits;
-	bool		declines_encryption;	/* else such clients are given away */
-	bool		relays_unencrypted; /* else such clients are given away */
-	bool		refuses_unchallenged;	/* whom the server lets in without a proof of identity */
+	Rules		rules;
 	Words		too_many;		/* FATAL, as the others; live as long as the relay */
 	Words		unchallenged;
 	Words		shutdown;
-	int64_t    *counters;
+	int64_t    *counters;		/* all blocks */
+	size_t		block_count;
+	size_t		own_block;
 
 	/* Whether a text that may concern us does; called from the relay's thread */
 	bool		(*decide) (void *argument, const Session *session, const uint8_t *text,
@@ -133,7 +142,7 @@ void		give_session(Relay *relay, Session *session);
 /* A session that was taken has ended elsewhere */
 void		forget_session(Relay *relay);
 
-void		set_limits(Relay *relay, const Limits *limits);
+void		change_rules(Relay *relay, const Rules *rules);
 
 /* Accept no more; end sessions as they become idle */
 void		drain_relay(Relay *relay);

@@ -17,7 +17,8 @@
 
 #include "frames.h"
 
-#define LINGER_MS 60000
+#define SEND_MS 60000
+#define DRAIN_MS 5000
 
 static const uint8_t TERMINATE[] = {'X', 0, 0, 0, 4};
 
@@ -82,14 +83,17 @@ set_deadline(const Relay *relay, Session *session)
 	switch (session->phase)
 	{
 		case PHASE_STARTUP:
-			session->deadline_ms = read_clock_ms() + relay->settings.limits.startup_ms;
+			session->deadline_ms = read_clock_ms() + relay->settings.rules.startup_ms;
 			break;
 		case PHASE_CONNECTING:
 		case PHASE_RETRYING:
-			session->deadline_ms = read_clock_ms() + relay->settings.limits.connect_ms;
+			session->deadline_ms = read_clock_ms() + relay->settings.rules.connect_ms;
 			break;
 		case PHASE_CLOSING:
-			session->deadline_ms = read_clock_ms() + LINGER_MS;
+			session->deadline_ms = read_clock_ms() + SEND_MS;
+			break;
+		case PHASE_DRAINING:
+			session->deadline_ms = read_clock_ms() + DRAIN_MS;
 			break;
 		default:
 			break;
@@ -130,6 +134,7 @@ get_interest(Side *side)
 	switch (session->phase)
 	{
 		case PHASE_STARTUP:
+		case PHASE_DRAINING:
 			return interest | EPOLLIN;
 		case PHASE_CONNECTING:
 			return is_client(side) ? interest : EPOLLOUT;
@@ -192,22 +197,34 @@ abort_session(Relay *relay, Session *session)
 	relay->closed = session;
 }
 
-/* Send what is unsent, then close */
+/*
+ * Send what is unsent, then close. A client closes first: what it sent and
+ * nobody read would have a reset overtake our last words.
+ */
 void
 end_session(Relay *relay, Session *session)
 {
-	if (session->phase == PHASE_AWAY)
+	Side	   *client = &session->client;
+	Side	   *upstream = &session->upstream;
+	Phase		phase = PHASE_CLOSING;
+
+	if (session->phase == PHASE_AWAY || session->phase == PHASE_DRAINING)
 		return;
-	if (session->client.unsent == NULL)
-		close_side(&session->client);
-	if (session->upstream.unsent == NULL)
-		close_side(&session->upstream);
-	if (session->client.fd < 0 && session->upstream.fd < 0)
+	if (upstream->unsent == NULL)
+		close_side(upstream);
+	if (client->unsent == NULL && (client->has_ended || client->is_deaf))
+		close_side(client);
+	if (client->fd < 0 && upstream->fd < 0)
 	{
 		abort_session(relay, session);
 		return;
 	}
-	enter_phase(relay, session, PHASE_CLOSING);
+	if (client->fd >= 0 && client->unsent == NULL && upstream->fd < 0)
+	{
+		shutdown(client->fd, SHUT_WR);
+		phase = PHASE_DRAINING;
+	}
+	enter_phase(relay, session, phase);
 	update_interest(relay, session);
 }
 
@@ -217,6 +234,9 @@ give_away(Relay *relay, Session *session)
 {
 	if (session->phase == PHASE_AWAY)
 		return;
+	/* The bytes that are held are counted where they are looked at */
+	count(relay, COUNT_BYTES_FROM_CLIENTS, -(int64_t) count_bytes(session->client.held));
+	count(relay, COUNT_BYTES_FROM_UPSTREAM, -(int64_t) count_bytes(session->upstream.held));
 	enter_phase(relay, session, PHASE_AWAY);
 	tell_epoll(relay, &session->client);
 	tell_epoll(relay, &session->upstream);
@@ -335,10 +355,7 @@ relay_bytes(Relay *relay, Side *side, const uint8_t *data, size_t size)
 	}
 	write_to(relay, get_other(side), data, passed);
 	if (verdict == MIGRATE && session->phase == PHASE_RELAYING)
-	{
-		count(relay, COUNT_MIGRATIONS, 1);
 		give_away(relay, session);
-	}
 	else if (relay->is_draining && is_quiet(session))
 		say_goodbye(relay, session);
 }
@@ -410,6 +427,12 @@ on_readable(Relay *relay, Side *side)
 	size_t		size = (size_t) received;
 	size_t		held = count_bytes(side->held);
 
+	if (side->session->phase == PHASE_DRAINING)
+	{
+		if (received == 0 || (received < 0 && errno != EAGAIN && errno != EINTR))
+			abort_session(relay, side->session);
+		return;
+	}
 	if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
 	if (received < 0 && is_client(side))

@@ -73,6 +73,20 @@ give_away_bytes(Relay *relay, Session *session, const uint8_t *data, size_t size
 	give_away(relay, session);
 }
 
+/* A gauge may be below zero in one block, as sessions change hands */
+static bool
+has_room(Relay *relay)
+{
+	const Settings *settings = &relay->settings;
+	uint64_t	own = atomic_load(&relay->present) + atomic_load(&relay->away);
+	int64_t		sessions = 0;
+
+	for (size_t block = 0; block < settings->block_count; block++)
+		sessions += settings->counters[block * BLOCK_SLOTS + COUNT_SESSIONS];
+	return own <= settings->rules.own_sessions &&
+		(sessions < 0 || (uint64_t) sessions < settings->rules.sessions);
+}
+
 static void
 refuse_another(Relay *relay, Session *session)
 {
@@ -221,18 +235,18 @@ start_up(Relay *relay, Session *session, const uint8_t *data, size_t size)
 	code = read_uint32(data + 4);
 	if (code == CODE_TLS || code == CODE_GSS)
 		is_declined = code == CODE_TLS ? &session->declined_tls : &session->declined_gss;
-	if (is_declined != NULL && settings->declines_encryption &&
+	if (is_declined != NULL && settings->rules.declines_encryption &&
 		!*is_declined && packet_size == size)
 		decline(relay, session, is_declined);
-	else if (code >> 16 == MAJOR_VERSION && settings->relays_unencrypted && session->is_refused)
+	else if (code >> 16 != MAJOR_VERSION || !settings->rules.relays_unencrypted ||
+			 settings->upstream_size == 0)
+		give_away_bytes(relay, session, data, size);
+	else if (!has_room(relay))
 		refuse_another(relay, session);
-	else if (code >> 16 == MAJOR_VERSION && settings->relays_unencrypted &&
-			 settings->upstream_size > 0)
+	else
 	{
 		hold(relay, session, data, size);
 		if (session->phase != PHASE_AWAY)
 			connect_upstream(relay, session);
 	}
-	else
-		give_away_bytes(relay, session, data, size);
 }
