@@ -135,7 +135,7 @@ async def _work(setup: Setup, listeners: Listeners, me: WorkerId) -> None:
 def _reload(setup: Setup, worker: Worker) -> None:
     """Take new settings and certificates for the sessions to come, if they can be used."""
     try:
-        worker.service = setup.make_service()
+        worker.change(setup.make_service())
     except SqlmlError as error:
         log_event(
             logging.ERROR, "kept the old settings", message=error.message, detail=error.detail

@@ -47,8 +47,9 @@ struct Relay
 	SessionList phases[PHASE_COUNT];
 	Session    *closed;			/* freed after the events that may still name them */
 	Session    *leaving;		/* given away after those */
+	/* Both are raised first and lowered last as a session changes hands, so none is missed */
 	atomic_uint_fast64_t present;	/* in the thread's hands */
-	atomic_uint_fast64_t away;	/* given away and not ended */
+	atomic_uint_fast64_t away;	/* given away, and neither forgotten nor given back */
 	Post		post;
 	uint8_t    *scratch;		/* HELD_MAX bytes that were held, then READ_SIZE new ones */
 };

@@ -172,6 +172,7 @@ admit(Relay *relay, int fd)
 	}
 	session->id = relay->next_id++;
 	count(relay, COUNT_CONNECTIONS_TOTAL, 1);
+	atomic_fetch_add(&relay->present, 1);
 	enter_phase(relay, session, PHASE_STARTUP);
 	update_interest(relay, session);
 }
@@ -230,7 +231,6 @@ take_back(Relay *relay, Session *session)
 	{
 		Session    *next = session->next;
 
-		atomic_fetch_sub(&relay->away, 1);
 		start_relaying(relay, session);
 		session = next;
 	}

@@ -48,7 +48,7 @@ call_decide(void *argument, const Session *session, const uint8_t *text, size_t 
 }
 
 static bool
-read_socket_path(const char *path, Settings *settings)
+read_socket_path(const char *path, Rules *rules)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	size_t		size = strlen(path) + 1;
@@ -59,14 +59,14 @@ read_socket_path(const char *path, Settings *settings)
 		return false;
 	}
 	memcpy(address.sun_path, path, size);
-	memcpy(&settings->upstream, &address, sizeof(address));
-	settings->upstream_size = sizeof(address);
+	memcpy(&rules->upstream, &address, sizeof(address));
+	rules->upstream_size = sizeof(address);
 	return true;
 }
 
-/* None, the path of a Unix socket, or a numeric address and a port */
+/* None, the path of a Unix socket and "", or a numeric address and a port */
 static bool
-read_upstream(PyObject *upstream, Settings *settings)
+read_upstream(PyObject *upstream, Rules *rules)
 {
 	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 	.ai_socktype = SOCK_STREAM};
@@ -79,14 +79,14 @@ read_upstream(PyObject *upstream, Settings *settings)
 	if (!PyArg_ParseTuple(upstream, "ss:upstream", &host, &port))
 		return false;
 	if (host[0] == '/')
-		return read_socket_path(host, settings);
+		return read_socket_path(host, rules);
 	if (getaddrinfo(host, port, &hints, &found) != 0)
 	{
 		PyErr_SetString(PyExc_ValueError, "the address of the server is not a number");
 		return false;
 	}
-	memcpy(&settings->upstream, found->ai_addr, found->ai_addrlen);
-	settings->upstream_size = found->ai_addrlen;
+	memcpy(&rules->upstream, found->ai_addr, found->ai_addrlen);
+	rules->upstream_size = found->ai_addrlen;
 	freeaddrinfo(found);
 	return true;
 }
@@ -115,8 +115,9 @@ read_rules(PyObject *object, Rules *rules)
 	int			declines_encryption;
 	int			relays_unencrypted;
 	int			refuses_unchallenged;
+	PyObject   *upstream;
 
-	if (!PyArg_ParseTuple(object, "KKKKppp:rules", &sessions, &own_sessions, &startup_ms,
+	if (!PyArg_ParseTuple(object, "OKKKKppp:rules", &upstream, &sessions, &own_sessions, &startup_ms,
 						  &connect_ms, &declines_encryption, &relays_unencrypted,
 						  &refuses_unchallenged))
 		return false;
@@ -126,7 +127,7 @@ read_rules(PyObject *object, Rules *rules)
 		.declines_encryption = declines_encryption, .relays_unencrypted = relays_unencrypted,
 		.refuses_unchallenged = refuses_unchallenged
 	};
-	return true;
+	return read_upstream(upstream, rules);
 }
 
 static bool
@@ -157,7 +158,7 @@ read_listeners(PyObject *listeners, Settings *settings)
 	return PyErr_Occurred() == NULL;
 }
 
-/* Relay(listeners, upstream, first_id, rules, words, counters, own_block, decide) */
+/* Relay(listeners, first_id, rules, words, counters, own_block, decide) */
 static int
 relay_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
@@ -165,7 +166,6 @@ relay_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 	Settings	settings = {.decide = call_decide, .argument = self};
 	unsigned long long first_id;
 	PyObject   *listeners;
-	PyObject   *upstream;
 	PyObject   *rules;
 	Py_ssize_t	own_block;
 
@@ -174,8 +174,8 @@ relay_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 		PyErr_SetString(PyExc_TypeError, "a relay is made once, without keywords");
 		return -1;
 	}
-	if (!PyArg_ParseTuple(arguments, "O!OKOOw*nO:Relay", &PyTuple_Type, &listeners, &upstream,
-						  &first_id, &rules, &self->words, &self->counters, &own_block,
+	if (!PyArg_ParseTuple(arguments, "O!KOOw*nO:Relay", &PyTuple_Type, &listeners, &first_id,
+						   &rules, &self->words, &self->counters, &own_block,
 						  &self->decide))
 	{
 		self->words = self->decide = NULL;
@@ -184,7 +184,7 @@ relay_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 	Py_INCREF(self->words);
 	Py_INCREF(self->decide);
 	settings.first_id = first_id;
-	if (!read_listeners(listeners, &settings) || !read_upstream(upstream, &settings) ||
+	if (!read_listeners(listeners, &settings) ||
 		!read_rules(rules, &settings.rules) || !read_words(self->words, &settings) ||
 		!read_counters(&self->counters, own_block, &settings))
 		return -1;
@@ -446,11 +446,11 @@ static PyMethodDef relay_methods[] = {
 	{"fileno", relay_fileno, METH_NOARGS, "readable while there is something to take"},
 	{"take", relay_take, METH_NOARGS, "the next session that the relay gives away, or None"},
 	{"give", relay_give, METH_VARARGS, "give a session that was taken back"},
-	{"forget", relay_forget, METH_NOARGS, "a session that was taken has ended"},
+	{"forget", relay_forget, METH_NOARGS, "a session that was taken has ended or was given back"},
 	{"change_rules", relay_change_rules, METH_O, "for the sessions to come"},
 	{"drain", relay_drain, METH_NOARGS, "accept no more, end sessions as they become idle"},
 	{"stop", relay_stop, METH_NOARGS, "end all sessions; run() returns"},
-	{"count", relay_count, METH_NOARGS, "the sessions that the relay has now"},
+	{"count", relay_count, METH_NOARGS, "the sessions that the relay has now or gave away"},
 	{NULL, NULL, 0, NULL}
 };
 

@@ -77,6 +77,7 @@ take_session(Relay *relay)
 void
 give_session(Relay *relay, Session *session)
 {
+	atomic_fetch_add(&relay->present, 1);
 	pthread_mutex_lock(&relay->post.lock);
 	session->next = relay->post.given;
 	relay->post.given = session;
@@ -120,5 +121,5 @@ stop_relay(Relay *relay)
 uint64_t
 count_sessions(Relay *relay)
 {
-	return atomic_load(&relay->present);
+	return atomic_load(&relay->present) + atomic_load(&relay->away);
 }

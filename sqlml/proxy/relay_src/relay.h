@@ -92,6 +92,8 @@ typedef enum Counter
 /* What may change while sessions last */
 typedef struct Rules
 {
+	struct sockaddr_storage upstream;
+	socklen_t	upstream_size;	/* 0: every client is given away */
 	uint64_t	sessions;		/* in all blocks of counters together */
 	uint64_t	own_sessions;	/* here, those given away included */
 	uint64_t	startup_ms;
@@ -105,8 +107,6 @@ typedef struct Settings
 {
 	int			listen_fds[LISTENERS_MAX];	/* stay the caller's */
 	int			listener_count;
-	struct sockaddr_storage upstream;
-	socklen_t	upstream_size;	/* 0: every client is given away */
 	uint64_t	first_id;
 	Rules		rules;
 	Words		too_many;		/* FATAL, as the others; live as long as the relay */
@@ -139,7 +139,7 @@ Session    *take_session(Relay *relay);
 /* Give back a session that was taken, or one that make_session made */
 void		give_session(Relay *relay, Session *session);
 
-/* A session that was taken has ended elsewhere */
+/* A session that was taken has ended elsewhere, or was given back */
 void		forget_session(Relay *relay);
 
 void		change_rules(Relay *relay, const Rules *rules);
@@ -147,6 +147,8 @@ void		change_rules(Relay *relay, const Rules *rules);
 /* Accept no more; end sessions as they become idle */
 void		drain_relay(Relay *relay);
 void		stop_relay(Relay *relay);
+
+/* Those that were taken are counted until they are forgotten */
 uint64_t	count_sessions(Relay *relay);
 
 /* After the thread has ended; closes what nobody took */

@@ -108,9 +108,7 @@ enter_phase(Relay *relay, Session *session, Phase phase)
 
 	if (old == phase)
 		return;
-	if (old == PHASE_AWAY)
-		atomic_fetch_add(&relay->present, 1);
-	else
+	if (old != PHASE_AWAY)
 		leave_phase(relay, session);
 	count(relay, COUNT_SESSIONS, (phase == PHASE_RELAYING) - (old == PHASE_RELAYING));
 	session->phase = phase;
@@ -237,10 +235,10 @@ give_away(Relay *relay, Session *session)
 	/* The bytes that are held are counted where they are looked at */
 	count(relay, COUNT_BYTES_FROM_CLIENTS, -(int64_t) count_bytes(session->client.held));
 	count(relay, COUNT_BYTES_FROM_UPSTREAM, -(int64_t) count_bytes(session->upstream.held));
+	atomic_fetch_add(&relay->away, 1);
 	enter_phase(relay, session, PHASE_AWAY);
 	tell_epoll(relay, &session->client);
 	tell_epoll(relay, &session->upstream);
-	atomic_fetch_add(&relay->away, 1);
 	session->next = relay->leaving;
 	relay->leaving = session;
 }
