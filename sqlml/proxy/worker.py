@@ -120,7 +120,9 @@ class Worker:
 
     def left(self, session: Session) -> None:
         """Forget a session that has ended."""
-        self._sessions.discard(session)
+        if session not in self._sessions:
+            return
+        self._sessions.remove(session)
         if self._relay is not None:
             self._relay.forget()
         self._note_if_empty()
