@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.proxy.talk import Talker, talk
+from tests.proxy.proxies import Proxy, proxy_before
+from tests.proxy.talk import Talker, address, talk
 
 
 @pytest.fixture
@@ -35,3 +36,25 @@ def proxy_usage(stack) -> Callable[[], tuple[int, int]]:
         return len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status[status.index("VmRSS:") + 1])
 
     return measure
+
+
+@pytest.fixture(scope="module")
+def own_proxy(dsn: str) -> Iterator[Proxy]:
+    """A proxy of the module's own before the stack's server, so that nobody else uses it."""
+    with proxy_before(*address(dsn)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def own_dsn(dsn: str, own_proxy: Proxy) -> str:
+    """The stack's database through the module's own proxy."""
+    host, port = address(dsn)
+    return dsn.replace(f"{host}:{port}", f"127.0.0.1:{own_proxy.port}")
+
+
+@pytest.fixture
+def canary(own_dsn: str) -> Iterator[psycopg.Connection]:
+    """A session through the module's own proxy that must not notice anything."""
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
+        yield connection
+        assert connection.execute("SELECT 1").fetchone() == (1,)
