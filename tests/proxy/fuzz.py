@@ -10,6 +10,7 @@ import argparse
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.proxy.fuzz_driver import Listener, play_all
@@ -30,9 +31,8 @@ def settle(proxy: Proxy, files: int) -> Usage:
     return usage
 
 
-def fuzz(sessions: int, first: int, log: Path | None = None) -> list[str]:
-    """Play the sessions; return what is wrong."""
-    faults: list[str] = []
+def fuzz(sessions: int, first: int, log: Path | None = None) -> Iterator[str]:
+    """Play the sessions; yield what is wrong."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=256) as server,
         proxy_before("127.0.0.1", server.getsockname()[1], log=log) as proxy,
@@ -40,19 +40,16 @@ def fuzz(sessions: int, first: int, log: Path | None = None) -> list[str]:
         listener, idle = Listener(server), proxy.usage().files
         middle = first + min(_WARM_UP, sessions // 2)
         for number, fault in play_all(proxy.address, listener, range(first, middle), TOGETHER):
-            faults.append(f"session {number}: {fault}")
+            yield f"session {number}: {fault}"
         before = settle(proxy, idle)
         end = first + sessions
         for number, fault in play_all(proxy.address, listener, range(middle, end), TOGETHER):
-            faults.append(f"session {number}: {fault}")
-            if len(faults) > _FAILURES:
-                break
+            yield f"session {number}: {fault}"
         after = settle(proxy, idle)
         if after.files > idle:
-            faults.append(f"{after.files - idle} files are left open")
+            yield (f"{after.files - idle} files are left open")
         if after.memory_kb - before.memory_kb > MEMORY_KB:
-            faults.append(f"memory grew by {after.memory_kb - before.memory_kb} KB")
-    return faults
+            yield (f"memory grew by {after.memory_kb - before.memory_kb} KB")
 
 
 def main() -> int:
@@ -60,11 +57,14 @@ def main() -> int:
     parser.add_argument("sessions", type=int, nargs="?", default=100_000)
     parser.add_argument("first", type=int, nargs="?", default=0)
     options = parser.parse_args()
-    faults = fuzz(options.sessions, options.first, Path("build/fuzz/proxy.log"))
-    for fault in faults:
+    count = 0
+    for fault in fuzz(options.sessions, options.first, Path("build/fuzz/proxy.log")):
         sys.stderr.write(f"{fault}\n")
-    sys.stderr.write(f"{options.sessions} sessions, {len(faults)} faults\n")
-    return 1 if faults else 0
+        count += 1
+        if count == _FAILURES:
+            break
+    sys.stderr.write(f"{options.sessions} sessions, {count} faults\n")
+    return 1 if count else 0
 
 
 if __name__ == "__main__":

@@ -113,6 +113,8 @@ class _Session:
         self._address = address
         self._listener = listener
         self._to_server = self._to_client = b""
+        self.step = "connecting"
+        """What it waits for, to be told if that never comes."""
 
     def play(self) -> Iterator[bool]:
         with socket.create_connection(self._address, HANG_S) as client:
@@ -124,14 +126,17 @@ class _Session:
             if self._plan.is_refused:
                 yield from _refused(client)
                 return
+            self.step = "waiting for the connection to the server"
             while (taken := self._listener.take(self._plan.number)) is None:
                 yield False
             server, packet = taken
             with server:
                 if packet != self._plan.opening:
                     raise Failure(f"the server got {packet!r}\ninstead of {self._plan.opening!r}")
-                for exchange in self._plan.exchanges:
+                for number, exchange in enumerate(self._plan.exchanges):
+                    self.step = f"in exchange {number}"
                     yield from self._exchange(client, server, exchange)
+                self.step = f"ending: {self._plan.ending.name}"
                 yield from self._end(client, server)
 
     def _exchange(
@@ -234,11 +239,13 @@ def play_all(
     """Play the sessions with these numbers; yield the number and the fault of each that fails."""
     waiting = iter(numbers)
     dice = random.Random(numbers.start)
+    sessions: dict[int, _Session] = {}
     playing: dict[int, Iterator[bool]] = {}
     moved_at: dict[int, float] = {}
     while True:
         while len(playing) < together and (number := next(waiting, None)) is not None:
-            playing[number] = _Session(draw_plan(number), address, listener).play()
+            sessions[number] = _Session(draw_plan(number), address, listener)
+            playing[number] = sessions[number].play()
             moved_at[number] = time.monotonic()
         if not playing:
             return
@@ -248,12 +255,12 @@ def play_all(
                 if next(playing[number]):
                     has_moved, moved_at[number] = True, time.monotonic()
                 elif time.monotonic() - moved_at[number] > HANG_S:
-                    raise Failure("hangs")
+                    raise Failure(f"hangs {sessions[number].step}")
             except StopIteration:
-                del playing[number]
+                del playing[number], sessions[number]
                 has_moved = True
             except (Failure, OSError) as failure:
-                playing.pop(number)
+                del playing[number], sessions[number]
                 yield number, str(failure) or repr(failure)
         if not has_moved:
             select.select([], [], [], 0.0005)

@@ -18,6 +18,7 @@ import psutil
 from sqlml.server.ports import choose_port
 
 START_S = 30
+STOP_S = 60
 # Another build of the proxy, such as one under AddressSanitizer; it takes the same options.
 COMMAND = shlex.split(os.environ.get("SQLML_TEST_PROXY_COMMAND", ""))
 
@@ -69,7 +70,7 @@ def proxy_before(host: str, port: int, *options: str, log: Path | None = None) -
         finally:
             process.terminate()
             try:
-                code = process.wait(20)
+                code = process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
