@@ -23,6 +23,7 @@ from sqlml.server.record import StackFolder, StackRecord
 from sqlml.server.supervisor import Child
 
 PASSWORD_BYTES = 24
+PROXY_DRAIN_S = 5
 # -P: the folder in which the user happens to stand is no place for modules.
 OWN_COMMAND = (sys.executable, "-P", "-m", "sqlml.cli")
 
@@ -123,6 +124,8 @@ def make_proxy(folder: StackFolder, record: StackRecord) -> Child:
         "proxy",
         f"--listen={record.proxy_host}:{record.proxy_port}",
         f"--upstream={LOOPBACK}:{record.port}",
+        "--workers=1",
+        f"--drain-time={PROXY_DRAIN_S}",
     ]
     return _make_child(folder, "proxy", command, dict(os.environ))
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlml.proxy.interceptor import MAX_STATEMENT_SIZE, MAX_TEXT_SIZE, Interceptor
+from sqlml.proxy.handover import LOOK_BYTES
+from sqlml.proxy.interceptor import MAX_STATEMENT_SIZE, Interceptor
 from sqlml.statement.rewriter import StatementRewriter
 from sqlml.wire.messages import Field, frame, read_fields, write_fields
 from tests.proxy.talk import SYNC, bind, describe, execute, once, parse, query
@@ -224,7 +225,7 @@ def test_string_parsing_follows_the_session(interceptor):
 
 
 def test_a_long_model_statement_is_still_one(interceptor):
-    text = f"CREATE MODEL m PREDICT y FROM (SELECT '{'x' * 2 * MAX_TEXT_SIZE}' AS y)"
+    text = f"CREATE MODEL m PREDICT y FROM (SELECT '{'x' * 100 * LOOK_BYTES}' AS y)"
     raw = query(text)
     pieces = [raw[start : start + 65536] for start in range(0, len(raw), 65536)]
     sent = [interceptor.from_client(piece) for piece in pieces]
@@ -243,7 +244,7 @@ def test_what_is_held_is_bounded(interceptor, text):
         held += len(piece) - len(came)
         most, sent = max(most, held), sent + len(came)
     assert sent == len(raw)
-    assert most <= (MAX_STATEMENT_SIZE if "MODEL" in text else MAX_TEXT_SIZE)
+    assert most <= (MAX_STATEMENT_SIZE if "MODEL" in text else 2 * LOOK_BYTES)
 
 
 def test_a_stranger_s_long_text_is_not_held():

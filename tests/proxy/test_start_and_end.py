@@ -14,9 +14,10 @@ import psycopg
 import pytest
 import uvloop
 
-from sqlml.proxy import session
 from sqlml.proxy.address import ListenAddress, UpstreamAddress
+from sqlml.proxy.limits import Limits
 from sqlml.proxy.server import serve
+from sqlml.proxy.settings import ProxySettings
 from sqlml.server.ports import choose_port
 from sqlml.statement.rewriter import StatementRewriter
 from sqlml.wire.startup import RequestCode
@@ -175,7 +176,7 @@ def proxy_of():
     """Start a proxy of the test's own in a thread; give its address."""
     stop = []
 
-    def start(upstream):
+    def start(upstream, settings=None):
         port = choose_port(None, [], set())
         is_ready = threading.Event()
 
@@ -184,7 +185,10 @@ def proxy_of():
             assert task is not None
             stop.append((thread, lambda: loop.call_soon_threadsafe(task.cancel)))
             listen = ListenAddress("127.0.0.1", port)
-            await serve(listen, upstream, StatementRewriter(), ready=lambda _: is_ready.set())
+            rewriter = StatementRewriter()
+            await serve(
+                listen, upstream, rewriter, ready=lambda _: is_ready.set(), settings=settings
+            )
 
         def run():
             with suppress(asyncio.CancelledError):
@@ -217,9 +221,9 @@ def test_a_server_that_is_away(proxy_of, upstream):
         assert talker.read_message() is None
 
 
-def test_a_client_that_says_nothing_is_sent_away(proxy_of, dsn, monkeypatch):
-    monkeypatch.setattr(session, "LOGIN_TIMEOUT_S", 0.2)
-    with open_socket(proxy_of(UpstreamAddress(*address(dsn)))) as talker:
+def test_a_client_that_says_nothing_is_sent_away(proxy_of, dsn):
+    settings = ProxySettings(limits=Limits(start_s=0.2))
+    with open_socket(proxy_of(UpstreamAddress(*address(dsn)), settings)) as talker:
         talker.send(b"\0\0")
         assert talker.read_message() is None
 
