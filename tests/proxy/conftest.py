@@ -2,12 +2,20 @@
 Two ways to the same server: direct and through the proxy.
 """
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
+import uvloop
 
+from sqlml.proxy.address import ListenAddress
+from sqlml.proxy.server import serve
+from sqlml.server.ports import choose_port
+from sqlml.statement.rewriter import StatementRewriter
 from tests.proxy.proxies import Proxy, proxy_before
 from tests.proxy.talk import Talker, address, talk
 
@@ -58,3 +66,38 @@ def canary(own_dsn: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(own_dsn, autocommit=True) as connection:
         yield connection
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.fixture
+def proxy_of():
+    """Start a proxy of the test's own in a thread; give its address."""
+    stop = []
+
+    def start(upstream, settings=None):
+        port = choose_port(None, [], set())
+        is_ready = threading.Event()
+
+        async def main():
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            assert task is not None
+            stop.append((thread, lambda: loop.call_soon_threadsafe(task.cancel)))
+            listen = ListenAddress("127.0.0.1", port)
+            rewriter = StatementRewriter()
+            await serve(
+                listen, upstream, rewriter, ready=lambda _: is_ready.set(), settings=settings
+            )
+
+        def run():
+            with suppress(asyncio.CancelledError):
+                uvloop.run(main())
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert is_ready.wait(10)
+        return f"host=127.0.0.1 port={port} user=postgres dbname=sqlml"
+
+    yield start
+    for thread, cancel in stop:
+        cancel()
+        thread.join(10)
+        assert not thread.is_alive()
