@@ -68,7 +68,11 @@ def run_proxy(
     make_rewriter: Callable[[ReadCounters], Rewriter],
     read_settings: Callable[[], ProxySettings],
 ) -> None:
-    """Serve until SIGTERM or SIGINT; read the settings now and at every SIGHUP."""
+    """
+    Serve until SIGTERM or SIGINT; read the settings now and at every SIGHUP.
+
+    The rewriter is made with what reads the counters.
+    """
     workers = read_settings().workers
     counters = Counters(workers)
     setup = Setup(upstream, make_rewriter(counters.read), counters, read_settings)
@@ -131,7 +135,7 @@ async def _work(setup: Setup, listeners: Listeners, me: WorkerId) -> None:
 def _reload(setup: Setup, worker: Worker) -> None:
     """Take new settings and certificates for the sessions to come, if they can be used."""
     try:
-        worker.service = setup.make_service()
+        worker.change(setup.make_service())
     except SqlmlError as error:
         log_event(
             logging.ERROR, "kept the old settings", message=error.message, detail=error.detail

@@ -17,7 +17,6 @@ from sqlml.errors import (
     NotAuthorized,
     ProtocolNotSupported,
     ProtocolViolation,
-    ProxyStopping,
     SqlmlError,
     TooManySessions,
     UpstreamUnavailable,
@@ -28,12 +27,13 @@ from sqlml.proxy.greeting import Greeting, Step
 from sqlml.proxy.handover import Handover
 from sqlml.proxy.interceptor import Interceptor
 from sqlml.proxy.login import Login, LoginRules
+from sqlml.proxy.refusals import say_fatal, stopping, too_many_sessions
 from sqlml.proxy.rewriting import Rewriter
 from sqlml.proxy.settings import Service
 from sqlml.proxy.side import Side
 from sqlml.proxy.tls import TlsStream
 from sqlml.proxy.upstream import Connection, open_upstream
-from sqlml.wire.messages import Frontend, error_response, frame
+from sqlml.wire.messages import Frontend, frame
 from sqlml.wire.startup import RequestCode, StartupPacket, is_replication
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,8 @@ class Session:
     def resume(self, handover: Handover) -> None:
         """Go on where the relay stopped."""
         self._phase = Phase.FORWARDING
-        self._count()
+        self._is_counted = True
+        self._house.counters.add(Counter.SESSIONS)
         self._interceptor = Interceptor(self._house.rewriter, handover.state)
         self._upstream = Side(self, socket.socket(fileno=handover.upstream_fd))
         self._upstream_passing = handover.upstream_passing
@@ -190,8 +191,7 @@ class Session:
             return
         # The server may still owe answers, so only this direction ends.
         self._has_client_ended = True
-        is_asking = self._interceptor is not None and self._interceptor.is_asking
-        if self._upstream is not None and not is_asking:
+        if self._upstream is not None and not self._is_asking:
             self._upstream.write_eof()
 
     def on_lost(self, side: Side) -> None:
@@ -214,13 +214,14 @@ class Session:
             except (NotAuthorized, ProtocolViolation) as error:
                 self._refuse(error)
                 return
-        if self._interceptor is None:
-            self._upstream.write(data)
-            return
-        self._upstream.write(self._interceptor.from_client(data))
-        if self._interceptor.is_asking:
-            # What comes now would wait in memory.
+        self._upstream.write(self._interceptor.from_client(data) if self._interceptor else data)
+        if self._is_asking:
             self.client.set_reading(False)
+
+    @property
+    def _is_asking(self) -> bool:
+        """Whether what the client sends waits for an answer to a question of the proxy's own."""
+        return self._interceptor is not None and self._interceptor.is_asking
 
     def _on_upstream_data(self, data: bytes) -> None:
         self._house.counters.add(Counter.BYTES_FROM_UPSTREAM, len(data))
@@ -241,21 +242,23 @@ class Session:
         if self._interceptor is None or not data:
             self.client.write(data)
             return
+        was_asking = self._is_asking
         self.client.write(self._interceptor.from_upstream(data))
-        self._go_on_after_reply(self._interceptor)
-
-    def _go_on_after_reply(self, interceptor: Interceptor) -> None:
-        assert self._upstream is not None
-        if answer := interceptor.take_for_upstream():
-            self._upstream.write(answer)
-        if self._phase is Phase.FORWARDING and not interceptor.is_asking:
-            self.client.set_reading(not self._upstream.is_full)
-            if self._has_client_ended:
-                self._upstream.write_eof()
+        if was_asking:
+            self._go_on(self._interceptor.take_for_upstream())
         if self._is_draining:
             self._end_if_idle()
         elif self._house.takes_back():
             self._give_back()
+
+    def _go_on(self, data: bytes) -> None:
+        """Send what has waited for the answer to a question of ours."""
+        assert self._upstream is not None
+        if not self._is_asking:
+            self.client.set_reading(True)
+        self._upstream.write(data)
+        if self._has_client_ended and not self._is_asking:
+            self._upstream.write_eof()
 
     def _give_back(self) -> None:
         """Hand the session over to the relay, if nothing in it needs us and nothing waits."""
@@ -271,8 +274,8 @@ class Session:
             return
         handover = Handover(self.id, self.client.release(), upstream.release(), state)
         self._phase = Phase.CLOSED
-        self._leave_if_ended()
         self._house.take_back(handover)
+        self._leave_if_ended()
 
     def _start_up(self, data: bytes) -> None:
         """Answer requests for encryption; with any other packet, go and find the server."""
@@ -322,10 +325,7 @@ class Session:
                 detail="How the server lets the client in could not be watched.",
             )
         if not self._house.has_room():
-            raise TooManySessions(
-                "the proxy has too many sessions already",
-                hint="Raise --max-connections, or the limit of open files (ulimit -n).",
-            )
+            raise too_many_sessions()
 
     def _must_watch_login(self) -> bool:
         return self._service.upstream.knows_proxy or self._service.upstream.context is not None
@@ -416,7 +416,7 @@ class Session:
             return
         if self._upstream is not None:
             self._upstream.write(_TERMINATE)
-        self._refuse(ProxyStopping("terminating connection because the proxy was told to stop"))
+        self._refuse(stopping())
 
     def _refuse(self, error: SqlmlError) -> None:
         log_event(
@@ -428,9 +428,7 @@ class Session:
             message=error.message,
             detail=error.detail,
         )
-        self.client.write(
-            error_response("FATAL", error.sqlstate, error.message, error.detail, error.hint)
-        )
+        self.client.write(say_fatal(error))
         self.close()
 
     def _count(self) -> None:

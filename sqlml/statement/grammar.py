@@ -106,18 +106,11 @@ def _query(reader: TokenReader) -> Query:
     opening = reader.take()
     if reader.is_symbol(")"):
         raise reader.error("a query")
-    depth = 1
-    while True:
-        reader.skip_inert()
-        if reader.is_at_end():
-            raise reader.error('")" after the training query')
-        if reader.is_symbol("("):
-            depth += 1
-        elif reader.is_symbol(")"):
-            depth -= 1
-        token = reader.take()
-        if depth == 0:
-            return Query(reader.text_from(opening.end, token.start), opening.end)
+    reader.skip_nested()
+    if reader.is_at_end():
+        raise reader.error('")" after the training query')
+    closing = reader.take()
+    return Query(reader.text_from(opening.end, closing.start), opening.end)
 
 
 def _options(reader: TokenReader) -> tuple[tuple[str, OptionValue], ...]:

@@ -9,7 +9,7 @@ import difflib
 
 from sqlml.errors import ParameterNotAllowed, StatementSyntaxError
 from sqlml.statement.lexer import Lexer, Token, TokenKind
-from sqlml.statement.split import skip_inert
+from sqlml.statement.split import skip_nested
 
 
 class TokenReader:
@@ -44,10 +44,10 @@ class TokenReader:
             self.last_end = token.end
         return token
 
-    def skip_inert(self) -> None:
-        """Go on behind tokens that neither nest nor end a statement and are no parameters."""
+    def skip_nested(self) -> None:
+        """Go on where the parenthesis closes that was taken last, or with what is in the way."""
         self._ahead.clear()
-        self._source = self._lexer.tokens(skip_inert(self._text, self.last_end))
+        self._source = self._lexer.tokens(skip_nested(self._lexer, self.last_end))
 
     def is_at_end(self) -> bool:
         return self.peek().kind is TokenKind.END or self.is_symbol(";")

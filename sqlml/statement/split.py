@@ -13,19 +13,24 @@ from sqlml.errors import StatementSyntaxError
 from sqlml.statement.lexer import Lexer, Token, TokenKind
 
 _ROUTINES = {"function", "procedure"}
-# Whatever can neither nest nor end a statement, and quotes that end at the next quote in either
-# way of reading strings. A word before a quote may be the quote's prefix, so it is left to the
-# lexer. The repeat is not possessive: that of Python 3.11.2, which is Debian 12's, keeps what an
-# alternative read before it failed. It is bounded, since each round of it takes memory.
+# Whatever can neither nest nor end a statement. A word before a quote may be the quote's prefix,
+# so it is left to the lexer. The repeat is not possessive: that of Python 3.11.2, which is Debian
+# 12's, keeps what an alternative read before it failed. It is bounded, since each round of it
+# takes memory.
 _INERT = r"""(?:
     [^'"$/\-;()A-Za-z_\x80-\U0010ffff]++
     | -(?!-) | /(?!\*)
     | [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+(?!['"&])
-    | '[^'\\]*+' | "[^"]*+"
-    | --[^\n\r]*+
-    %s){1,1000}"""
-_FLAT = re.compile(_INERT % "| [()]", re.VERBOSE)
-_NESTED = re.compile(_INERT % "", re.VERBOSE)
+    | "[^"]*+"
+    | --[^\n\r]*+ | /\*[^*/]*+\*/
+    | %s){1,1000}"""
+# Strings without a backslash end at the next quote in either way of reading them.
+_STRING = {True: "'[^']*+'", False: r"'[^'\\]*+'"}
+_NOT_NESTING = r" | [()] | \$[0-9]++"
+_NESTED = {on: re.compile(_INERT % string, re.VERBOSE) for on, string in _STRING.items()}
+_FLAT = {
+    on: re.compile(_INERT % (string + _NOT_NESTING), re.VERBOSE) for on, string in _STRING.items()
+}
 
 
 def find_starts(lexer: Lexer) -> list[int]:
@@ -34,9 +39,9 @@ def find_starts(lexer: Lexer) -> list[int]:
     if "atomic" in lowered:
         return _find_starts(lexer.tokens(), _Nesting)
     if "rule" in lowered:
-        return _find_starts(_tokens(lexer, _NESTED), _Nesting)
+        return _find_starts(_tokens(lexer, _NESTED[lexer.standard_conforming_strings]), _Nesting)
     # Nothing else has semicolons inside a statement, or the server refuses the text.
-    return _find_starts(_tokens(lexer, _FLAT), _Flat)
+    return _find_starts(_tokens(lexer, _FLAT[lexer.standard_conforming_strings]), _Flat)
 
 
 def _find_starts(tokens: Iterator[Token], nesting_of: Callable[[], "_Flat"]) -> list[int]:
@@ -57,11 +62,35 @@ def _find_starts(tokens: Iterator[Token], nesting_of: Callable[[], "_Flat"]) -> 
     return starts
 
 
-def skip_inert(text: str, position: int) -> int:
-    """Skip tokens among which there is no parenthesis, semicolon or parameter."""
-    while inert := _NESTED.match(text, position):
-        position = inert.end()
+def skip_nested(lexer: Lexer, position: int) -> int:
+    """
+    Return where the parenthesis closes that was opened before this position.
+
+    Stops before that at a semicolon, a parameter, a quote left open or the text's end.
+    """
+    text, inert = lexer.text, _NESTED[lexer.standard_conforming_strings]
+    depth = 1
+    with suppress(StatementSyntaxError):
+        while True:
+            while match := inert.match(text, position):
+                position = match.end()
+            # Parentheses are many, and a token takes longer than a look.
+            if not text.startswith(("(", ")"), position):
+                token = lexer.token(position)
+                if _is_stop(token):
+                    return token.start
+                is_parenthesis = text[token.start] in "()"
+                position = token.start if is_parenthesis else token.end
+                continue
+            depth += 1 if text[position] == "(" else -1
+            if depth == 0:
+                return position
+            position += 1
     return position
+
+
+def _is_stop(token: Token) -> bool:
+    return token.kind in (TokenKind.END, TokenKind.PARAMETER) or _is_semicolon(token)
 
 
 def _is_semicolon(token: Token) -> bool:
