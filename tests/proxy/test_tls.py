@@ -273,7 +273,7 @@ def test_tls_before_1_2_is_refused(server, proxy_of):
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = ssl.TLSVersion.TLSv1
             context.maximum_version = ssl.TLSVersion.TLSv1_1
-        with pytest.raises(ssl.SSLError, match="(?i)protocol.version"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
             context.wrap_socket(talker.socket, server_hostname="127.0.0.1")
 
 
