@@ -10,6 +10,7 @@ import pwd
 import shutil
 import socket
 import ssl
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from sqlml.proxy.tls import (
 )
 from sqlml.server.account import find_server_account, give_to
 from sqlml.server.binaries import find_binaries
+from sqlml.wire.startup import RequestCode
 from tests.proxy.certificates import Authority, make_authority
 from tests.proxy.talk import (
     GSSENC_REQUEST,
@@ -194,9 +196,16 @@ def test_a_client_without_tls_is_refused_where_it_must(server, proxy_of):
         answer = talker.read()
         assert codes(answer) == "E[28000]"
         assert "sslmode=require" in errors(answer)[0]["H"]
+    # libpq's old way to cancel is not encrypted, whatever its session is.
+    with open_socket(target) as talker:
+        talker.send(struct.pack("!iiii", 16, RequestCode.CANCEL, 1, 2))
+        assert talker.read() == []
+
+
+def test_cancelling_inside_tls(server, proxy_of):
+    target = proxy_of(server.upstream, for_clients(server.proxy, ClientEncryption.REQUIRE))
     with login(target, sslmode="require") as connection:
-        # libpq's old way to cancel is not encrypted.
-        timer = threading.Timer(0.3, connection.cancel)
+        timer = threading.Timer(0.3, connection.cancel_safe)
         timer.start()
         with pytest.raises(psycopg.errors.QueryCanceled):
             connection.execute("SELECT pg_sleep(20)")
@@ -264,7 +273,7 @@ def test_tls_before_1_2_is_refused(server, proxy_of):
             warnings.simplefilter("ignore", DeprecationWarning)
             context.minimum_version = ssl.TLSVersion.TLSv1
             context.maximum_version = ssl.TLSVersion.TLSv1_1
-        with pytest.raises(ssl.SSLError, match="(?i)protocol.version"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
             context.wrap_socket(talker.socket, server_hostname="127.0.0.1")
 
 
