@@ -113,6 +113,7 @@ OPTIONS = (
     ),
     Option("upstream-cert", "FILE", "the certificate to show the server, PEM", Path),
     Option("upstream-key", "FILE", "its key, PEM", Path),
+    Option("no-relay", "", "relay in Python, as where there is no C compiler", None, False),
     Option(
         "trust-socket",
         "",
@@ -182,6 +183,7 @@ def read_command(given: Mapping[str, Any], listen_host: str) -> ProxyCommand:
             identity=_pair(values, "upstream"),
             authorities=values["upstream_ca"],
         ),
+        uses_relay=not values["no_relay"],
         trusts_socket=values["trust_socket"],
     )
     return ProxyCommand(

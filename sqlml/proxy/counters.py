@@ -62,9 +62,14 @@ class Counters:
         """The block of a worker's event loop."""
         return self._block(worker * _WRITERS_PER_WORKER)
 
-    def relay(self, worker: int) -> Block:
-        """The block of a worker's relay."""
-        return self._block(worker * _WRITERS_PER_WORKER + 1)
+    @property
+    def slots(self) -> memoryview:
+        """All blocks one behind the other."""
+        return self._slots
+
+    def relay_block(self, worker: int) -> int:
+        """The place of the block of a worker's relay among all blocks."""
+        return worker * _WRITERS_PER_WORKER + 1
 
     def get(self, counter: Counter) -> int:
         """Return one number, summed over all processes."""
@@ -76,7 +81,7 @@ class Counters:
 
     def forget_gauges(self, worker: int) -> None:
         """Take back what a worker that died held."""
-        for block in (self.event_loop(worker), self.relay(worker)):
+        for block in (self.event_loop(worker), self._block(self.relay_block(worker))):
             for gauge in GAUGES:
                 block.slots[gauge] = 0
 

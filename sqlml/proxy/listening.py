@@ -25,9 +25,9 @@ def open_listeners(address: ListenAddress, workers: int = 1) -> list[Listeners]:
         families = dict.fromkeys((family, target[0]) for family, _, _, _, target in targets)
         opened = [_open_port(family, str(host), address.port, workers) for family, host in families]
     except OSError as error:
+        reason = (error.strerror or str(error)).lower()
         raise SettingNotUsable(
-            f"the proxy cannot listen on {address.host}:{address.port}",
-            detail=error.strerror or str(error),
+            f"the proxy cannot listen on {address.host}:{address.port}: {reason}",
             hint="Is another program there, or another proxy? Choose another one with --listen.",
         ) from error
     return [list(sockets) for sockets in zip(*opened, strict=True)]

@@ -10,6 +10,7 @@ only where one of them can happen; pure.
 from dataclasses import dataclass
 
 from sqlml.errors import NotAuthorized
+from sqlml.proxy.refusals import unchallenged
 from sqlml.wire.frames import HEADER_SIZE, Frame, FrameReader
 from sqlml.wire.messages import Backend, Frontend, frame
 
@@ -77,12 +78,7 @@ class Login:
 
     def _check_challenge(self) -> None:
         if self._rules.needs_challenge and not self._was_challenged:
-            raise NotAuthorized(
-                "the server lets this role in without a password because the proxy asks",
-                detail="Anybody who reaches the proxy would be this role.",
-                hint="Use scram-sha-256 in the line of pg_hba.conf for the proxy's connections;"
-                " if it is trust on purpose, start the proxy with --trust-socket.",
-            )
+            raise unchallenged()
 
     def _without_binding(self, raw: bytes) -> bytes:
         """

@@ -24,6 +24,7 @@ from sqlml.proxy.supervisor import Supervisor
 from sqlml.proxy.worker import Worker, WorkerId
 
 Ready = Callable[[int], None]
+ReadCounters = Callable[[], dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ async def serve(
 def run_proxy(
     listen: ListenAddress,
     upstream: UpstreamAddress,
-    make_rewriter: Callable[[Callable[[], dict[str, int]]], Rewriter],
+    make_rewriter: Callable[[ReadCounters], Rewriter],
     read_settings: Callable[[], ProxySettings],
 ) -> None:
     """
@@ -134,7 +135,7 @@ async def _work(setup: Setup, listeners: Listeners, me: WorkerId) -> None:
 def _reload(setup: Setup, worker: Worker) -> None:
     """Take new settings and certificates for the sessions to come, if they can be used."""
     try:
-        worker.service = setup.make_service()
+        worker.change(setup.make_service())
     except SqlmlError as error:
         log_event(
             logging.ERROR, "kept the old settings", message=error.message, detail=error.detail

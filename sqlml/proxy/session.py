@@ -17,7 +17,6 @@ from sqlml.errors import (
     NotAuthorized,
     ProtocolNotSupported,
     ProtocolViolation,
-    ProxyStopping,
     SqlmlError,
     TooManySessions,
     UpstreamUnavailable,
@@ -28,12 +27,13 @@ from sqlml.proxy.greeting import Greeting, Step
 from sqlml.proxy.handover import Handover
 from sqlml.proxy.interceptor import Interceptor
 from sqlml.proxy.login import Login, LoginRules
+from sqlml.proxy.refusals import say_fatal, stopping, too_many_sessions
 from sqlml.proxy.rewriting import Rewriter
 from sqlml.proxy.settings import Service
 from sqlml.proxy.side import Side
 from sqlml.proxy.tls import TlsStream
 from sqlml.proxy.upstream import Connection, open_upstream
-from sqlml.wire.messages import Frontend, error_response, frame
+from sqlml.wire.messages import Frontend, frame
 from sqlml.wire.startup import RequestCode, StartupPacket, is_replication
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,8 @@ class Session:
     def resume(self, handover: Handover) -> None:
         """Go on where the relay stopped."""
         self._phase = Phase.FORWARDING
-        self._count()
+        self._is_counted = True
+        self._house.counters.add(Counter.SESSIONS)
         self._interceptor = Interceptor(self._house.rewriter, handover.state)
         self._upstream = Side(self, socket.socket(fileno=handover.upstream_fd))
         self._upstream_passing = handover.upstream_passing
@@ -273,8 +274,8 @@ class Session:
             return
         handover = Handover(self.id, self.client.release(), upstream.release(), state)
         self._phase = Phase.CLOSED
-        self._leave_if_ended()
         self._house.take_back(handover)
+        self._leave_if_ended()
 
     def _start_up(self, data: bytes) -> None:
         """Answer requests for encryption; with any other packet, go and find the server."""
@@ -324,10 +325,7 @@ class Session:
                 detail="How the server lets the client in could not be watched.",
             )
         if not self._house.has_room():
-            raise TooManySessions(
-                "the proxy has too many sessions already",
-                hint="Raise --max-connections, or the limit of open files (ulimit -n).",
-            )
+            raise too_many_sessions()
 
     def _must_watch_login(self) -> bool:
         return self._service.upstream.knows_proxy or self._service.upstream.context is not None
@@ -418,7 +416,7 @@ class Session:
             return
         if self._upstream is not None:
             self._upstream.write(_TERMINATE)
-        self._refuse(ProxyStopping("terminating connection because the proxy was told to stop"))
+        self._refuse(stopping())
 
     def _refuse(self, error: SqlmlError) -> None:
         log_event(
@@ -430,9 +428,7 @@ class Session:
             message=error.message,
             detail=error.detail,
         )
-        self.client.write(
-            error_response("FATAL", error.sqlstate, error.message, error.detail, error.hint)
-        )
+        self.client.write(say_fatal(error))
         self.close()
 
     def _count(self) -> None:

@@ -34,6 +34,7 @@ class ProxySettings:
     limits: Limits = field(default_factory=Limits)
     client_tls: ClientTls = field(default_factory=ClientTls)
     upstream_tls: UpstreamTls = field(default_factory=UpstreamTls)
+    uses_relay: bool = True
     trusts_socket: bool = False
     """The operator knows that the server lets the proxy's account in without a password."""
 
@@ -46,6 +47,7 @@ class Service:
     limits: Limits
     client_encryption: ClientEncryption
     client_context: ssl.SSLContext | None
+    uses_relay: bool
 
 
 def make_service(address: UpstreamAddress, settings: ProxySettings) -> Service:
@@ -68,4 +70,4 @@ def make_service(address: UpstreamAddress, settings: ProxySettings) -> Service:
         and (address.socket_path is not None or shows_certificate),
         own_certificate=read_certificate(identity) if identity is not None else None,
     )
-    return Service(upstream, settings.limits, client_tls.mode, client_context)
+    return Service(upstream, settings.limits, client_tls.mode, client_context, settings.uses_relay)

@@ -14,6 +14,7 @@ from sqlml.proxy.events import log_event
 from sqlml.proxy.handover import Handover, StartupHandover
 from sqlml.proxy.limits import allow_files
 from sqlml.proxy.listening import Listeners
+from sqlml.proxy.relay import IS_AVAILABLE, Place, Relay
 from sqlml.proxy.rewriting import Rewriter
 from sqlml.proxy.session import Session
 from sqlml.proxy.settings import Service
@@ -46,6 +47,9 @@ class Worker:
         self.rewriter = rewriter
         self.counters = counters.event_loop(me.number)
         self._all_counters = counters
+        self._me = me
+        self._relay: Relay | None = None
+        self._is_draining = False
         self._ids = itertools.count(me.first_session_id)
         self._max_sessions = allow_files()
         self._sessions: set[Session] = set()
@@ -54,10 +58,23 @@ class Worker:
         self._is_empty.set()
 
     def listen(self, listeners: Listeners) -> None:
-        """Accept clients from these sockets."""
+        """Accept clients from these sockets, by the relay if there is one."""
         self._listeners = listeners
+        if IS_AVAILABLE and self.service.uses_relay:
+            place = Place(
+                self._me.number, self._me.first_session_id, self._max_sessions, self._all_counters
+            )
+            self._relay = Relay(self, place, listeners, self.service, self.rewriter.decide)
+            self._relay.start()
+            return
         for listener in listeners:
             self._watch(listener)
+
+    def change(self, service: Service) -> None:
+        """Take other settings for the sessions to come."""
+        self.service = service
+        if self._relay is not None:
+            self._relay.change(service)
 
     def begin(self, client: socket.socket) -> None:
         """Take a client that was just accepted."""
@@ -67,13 +84,23 @@ class Worker:
     def on_startup(self, handover: StartupHandover) -> None:
         """Take a client whose start the relay leaves to us."""
         client = socket.socket(fileno=handover.client_fd)
-        self._enter(handover.session_id, client).start(handover.data, handover.declined)
+        session = self._enter(handover.session_id, client)
+        session.start(handover.data, handover.declined)
+        if self._is_draining:
+            session.drain()
 
     def on_statement(self, handover: Handover) -> None:
         """Take a session in which a model statement may have come."""
         self.counters.add(Counter.MIGRATIONS)
         client = socket.socket(fileno=handover.client_fd)
-        self._enter(handover.session_id, client).resume(handover)
+        session = self._enter(handover.session_id, client)
+        session.resume(handover)
+        if self._is_draining:
+            session.drain()
+
+    def on_relay_emptied(self) -> None:
+        """Take note that the relay has no session."""
+        self._note_if_empty()
 
     def has_room(self) -> bool:
         """Whether one more session may begin, here and in all workers together."""
@@ -84,17 +111,19 @@ class Worker:
 
     def takes_back(self) -> bool:
         """Whether there is a relay that a session can go back to."""
-        return False
+        return self._relay is not None and not self._is_draining
 
     def take_back(self, handover: Handover) -> None:
         """Give a session back to the relay."""
-        raise NotImplementedError
+        assert self._relay is not None
+        self._relay.adopt(handover)
 
     def left(self, session: Session) -> None:
         """Forget a session that has ended."""
         self._sessions.discard(session)
-        if not self._sessions:
-            self._is_empty.set()
+        if self._relay is not None:
+            self._relay.forget()
+        self._note_if_empty()
 
     def close_listeners(self) -> None:
         """Accept nobody from here on."""
@@ -105,27 +134,44 @@ class Worker:
 
     async def drain(self) -> None:
         """Accept nobody, end the idle sessions, and give the busy ones time."""
-        self.close_listeners()
-        log_event(logging.INFO, "draining", sessions=len(self._sessions))
+        self._end_accepting()
+        log_event(logging.INFO, "draining", sessions=self._count())
         for session in tuple(self._sessions):
             session.drain()
         await self._wait_until_empty(self.service.limits.drain_s)
 
     async def stop(self) -> None:
         """Accept nobody and end all sessions."""
-        self.close_listeners()
+        self._end_accepting()
+        if self._relay is not None:
+            self._relay.stop()
         for session in tuple(self._sessions):
             session.stop()
         await self._wait_until_empty(_LAST_WORDS_S)
         for session in tuple(self._sessions):
             session.abort()
 
+    def _end_accepting(self) -> None:
+        self._is_draining = True
+        self.close_listeners()
+        if self._relay is not None:
+            self._relay.drain()
+
+    def _count(self) -> int:
+        return len(self._sessions) if self._relay is None else self._relay.session_count
+
+    def _note_if_empty(self) -> None:
+        if self._count() == 0:
+            self._is_empty.set()
+
     async def _wait_until_empty(self, timeout_s: float) -> None:
+        if self._count() > 0:
+            self._is_empty.clear()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._is_empty.wait()
         except TimeoutError:
-            log_event(logging.INFO, "sessions remain", sessions=len(self._sessions))
+            log_event(logging.INFO, "sessions remain", sessions=self._count())
 
     def _enter(self, session_id: int, client: socket.socket) -> Session:
         session = Session(self, session_id, client)
