@@ -9,6 +9,7 @@ or is handed over by the relay, to which it goes back when nothing of ours is le
 import asyncio
 import logging
 import socket
+import ssl
 from enum import Enum, auto
 from typing import Protocol
 
@@ -194,6 +195,18 @@ class Session:
         if self._upstream is not None and not self._is_asking:
             self._upstream.write_eof()
 
+    def on_tls_failed(self, side: Side, error: ssl.SSLError) -> None:
+        if self._phase is Phase.STARTUP:
+            self._house.counters.add(Counter.START_UPS_REFUSED)
+        log_event(
+            logging.INFO,
+            "tls failed",
+            session=self.name,
+            client=self.client.peer,
+            side="client" if side is self.client else "upstream",
+            reason=error.reason,
+        )
+
     def on_lost(self, side: Side) -> None:
         # Who asked to cancel need not wait for it.
         if side is not self.client or not self._is_cancel_request:
@@ -254,9 +267,9 @@ class Session:
     def _go_on(self, data: bytes) -> None:
         """Send what has waited for the answer to a question of ours."""
         assert self._upstream is not None
-        if not self._is_asking:
-            self.client.set_reading(True)
         self._upstream.write(data)
+        if not self._is_asking:
+            self.client.set_reading(not self._upstream.is_full)
         if self._has_client_ended and not self._is_asking:
             self._upstream.write_eof()
 
