@@ -16,7 +16,8 @@ from sqlml.proxy.address import ListenAddress
 from sqlml.proxy.server import serve
 from sqlml.server.ports import choose_port
 from sqlml.statement.rewriter import StatementRewriter
-from tests.proxy.talk import Talker, talk
+from tests.proxy.proxies import Proxy, proxy_before
+from tests.proxy.talk import Talker, address, talk
 
 
 @pytest.fixture
@@ -43,6 +44,28 @@ def proxy_usage(stack) -> Callable[[], tuple[int, int]]:
         return len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status[status.index("VmRSS:") + 1])
 
     return measure
+
+
+@pytest.fixture(scope="module")
+def own_proxy(dsn: str) -> Iterator[Proxy]:
+    """A proxy of the module's own before the stack's server, so that nobody else uses it."""
+    with proxy_before(*address(dsn)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def own_dsn(dsn: str, own_proxy: Proxy) -> str:
+    """The stack's database through the module's own proxy."""
+    host, port = address(dsn)
+    return dsn.replace(f"{host}:{port}", f"127.0.0.1:{own_proxy.port}")
+
+
+@pytest.fixture
+def canary(own_dsn: str) -> Iterator[psycopg.Connection]:
+    """A session through the module's own proxy that must not notice anything."""
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
+        yield connection
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 @pytest.fixture
