@@ -11,12 +11,15 @@ import ssl
 import threading
 import time
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
 from sqlml.cli import main
+from sqlml.proxy.command import OPTIONS
+from sqlml.proxy.counters import Counter
 from tests.proxy.certificates import make_authority
 from tests.proxy.running import running_proxy
 from tests.proxy.talk import SSL_REQUEST, codes, open_socket, query, startup, talk
@@ -379,3 +382,11 @@ def test_the_command_line_goes_before_the_file(dsn, tmp_path):
     options = (f"--config={config}", "--max-connections=2")
     with running_proxy(dsn, *options) as proxy, proxy.connect(), proxy.connect():
         assert len(proxy.workers()) == 3
+
+
+def test_every_option_and_counter_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "proxy.md").read_text()
+    names = [f"`--{option.name}" for option in OPTIONS] + [
+        f"`{counter.name.lower()}`" for counter in Counter
+    ]
+    assert [name for name in names if name not in page] == []
