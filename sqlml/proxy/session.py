@@ -375,7 +375,12 @@ class Session:
         if self._has_client_ended:
             self._upstream.write_eof()
         self.client.set_reading(not self._upstream.is_full)
+        if log.isEnabledFor(logging.DEBUG):
+            self._log_begin(packet)
+
+    def _log_begin(self, packet: StartupPacket) -> None:
         parameters = packet.parameters()
+        upstream_tls = self._upstream.tls if self._upstream is not None else None
         log_event(
             logging.DEBUG,
             "cancel request" if self._is_cancel_request else "session began",
@@ -384,8 +389,8 @@ class Session:
             user=parameters.get(b"user"),
             database=parameters.get(b"database"),
             application_name=parameters.get(b"application_name"),
-            tls=self.client.tls.version if self.client.tls else None,
-            upstream_tls=connection.tls.version if connection.tls else None,
+            tls=self.client.tls.version if self.client.tls is not None else None,
+            upstream_tls=upstream_tls.version if upstream_tls is not None else None,
         )
 
     def _make_rules(self, packet: StartupPacket, connection: Connection) -> LoginRules:

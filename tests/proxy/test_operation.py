@@ -326,6 +326,9 @@ def test_the_log_holds_no_literal_and_no_line_of_a_client(dsn, path):
         (("--tls-cert={used}.crt", "--tls-key={locked}.key"), "is locked by a passphrase"),
         (("--tls-cert={used}.crt", "--tls-key={used}.key", "--tls-ca={used}.key"), "authorities"),
         (("--client-tls=require",), "the proxy has no certificate"),
+        (("--tls-ca={used}.crt",), "--tls-ca needs TLS"),
+        (("--upstream-cert={used}.crt", "--upstream-key={used}.key"), "needs TLS towards"),
+        (("--upstream-tls=require", "--upstream-ca={used}.crt"), "is not looked at"),
         (("--upstream-tls=verify-ca", "--upstream-ca={none}"), "cannot use the authorities"),
         (("--upstream=/tmp:5432", "--upstream-tls=require"), "not spoken over a Unix socket"),
         (("--config={none}",), "cannot read the settings"),
@@ -367,6 +370,7 @@ def files(tmp_path_factory):
         "--max-connections=-1",
         "--drain-time=soon",
         "--start-time=nan",
+        "--connect-time=0",
         "--upstream=localhost",
     ],
 )
