@@ -91,6 +91,11 @@ class Interceptor:
         return is_outside and conversation.is_idle() and not self.is_asking
 
     @property
+    def is_between_replies(self) -> bool:
+        """Whether a message of the proxy's own may go to the client now."""
+        return self._upstream.is_still
+
+    @property
     def is_asking(self) -> bool:
         """Whether the client's bytes wait for an answer to a question of ours."""
         return self._lookup is not None

@@ -150,10 +150,13 @@ class Session:
             self._end_if_idle()
 
     def stop(self) -> None:
-        """End now."""
+        """End now, with a word to the client if one fits between the server's messages."""
         self._end_if_idle()
-        if self._phase is not Phase.CLOSED:
-            log_event(logging.INFO, "session cut off", session=self.name, client=self.client.peer)
+        if self._phase is Phase.CLOSED:
+            return
+        if self._interceptor is not None and self._interceptor.is_between_replies:
+            self._refuse(stopping())
+        else:
             self.close()
 
     def close(self) -> None:
