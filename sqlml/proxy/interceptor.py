@@ -6,6 +6,7 @@ reply is whose. Pure: knows no socket, so any split of the bytes can be tried.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from sqlml.proxy.conversation import Awaited, AwaitedKind, Conversation, TransactionStatus
 from sqlml.proxy.direction import Direction
@@ -197,6 +198,12 @@ class Interceptor:
             self._conversation.names_matter,
         )
         rewriting = self._rewriter.rewrite(text, surroundings)
+        # What is still on its way may change how the server reads backslashes.
+        if "\\" in text and not self._conversation.is_idle():
+            is_on = not surroundings.standard_conforming_strings
+            other = replace(surroundings, standard_conforming_strings=is_on)
+            if not _are_alike(rewriting, self._rewriter.rewrite(text, other)):
+                return None
         if may_ask and rewriting is not None and rewriting.unknown:
             self._lookup = Lookup(rewriting.unknown, self._client_encoding)
             self._client.pause(message)
@@ -286,6 +293,15 @@ class Interceptor:
         elif name == b"standard_conforming_strings":
             self._standard_conforming_strings = value == b"on"
         return message.raw
+
+
+def _are_alike(one: Rewriting | None, other: Rewriting | None) -> bool:
+    """Say whether the same pieces of the text are ours either way."""
+    if one is None or other is None:
+        return one is other
+    return [(piece.start, piece.end) for piece in one.splices] == [
+        (piece.start, piece.end) for piece in other.splices
+    ]
 
 
 def _read_bind(raw: bytes) -> Awaited | None:
