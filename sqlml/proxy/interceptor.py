@@ -15,7 +15,7 @@ from sqlml.proxy.lookup import Lookup
 from sqlml.proxy.prefilter import may_concern_us
 from sqlml.proxy.replies import edit
 from sqlml.proxy.rewriting import ModelName, Rewriter, Rewriting, Surroundings
-from sqlml.wire.encodings import decode, encode
+from sqlml.wire.encodings import can_encode, decode, encode
 from sqlml.wire.frames import HEADER_SIZE, Frame
 from sqlml.wire.messages import (
     Backend,
@@ -204,7 +204,9 @@ class Interceptor:
             other = replace(surroundings, standard_conforming_strings=is_on)
             if not _are_alike(rewriting, self._rewriter.rewrite(text, other)):
                 return None
-        if may_ask and rewriting is not None and rewriting.unknown:
+        if rewriting is None or not can_encode(rewriting.text, self._client_encoding):
+            return None
+        if may_ask and rewriting.unknown:
             self._lookup = Lookup(rewriting.unknown, self._client_encoding)
             self._client.pause(message)
             self._upstream.take_all(_MAX_REPLY_SIZE, self._on_answer)

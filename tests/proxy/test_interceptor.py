@@ -218,6 +218,15 @@ def test_a_text_that_is_not_of_its_encoding_goes_on(interceptor):
     assert interceptor.from_client(raw) == raw
 
 
+def test_a_character_that_the_encoding_lacks_goes_on_as_it_was_written(interceptor):
+    interceptor.from_upstream(status("client_encoding", "LATIN1"))
+    call, statement = 'SELECT predict(U&"\\4e2d", c)', 'DROP MODEL U&"\\4e2d"'
+    assert interceptor.from_client(query(call)).endswith(SYNC)
+    assert interceptor.from_upstream(ready()) == b""
+    assert interceptor.take_for_upstream() == query(call)
+    assert interceptor.from_client(query(statement)) == query(statement)
+
+
 def test_string_parsing_follows_the_session(interceptor):
     interceptor.from_upstream(status("standard_conforming_strings", "off"))
     raw = query(r"SELECT 'a\'; SHOW MODELS; --'")
