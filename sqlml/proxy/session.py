@@ -130,16 +130,20 @@ class Session:
         self._interceptor = Interceptor(self._house.rewriter, handover.state)
         self._upstream = Side(self, socket.socket(fileno=handover.upstream_fd))
         self._upstream_passing = handover.upstream_passing
+        self._has_client_ended = handover.has_client_ended
+        # While these wait the session must not go back to the relay.
+        self._pending = [handover.from_client] if handover.from_client else []
         self.client.write(handover.to_client)
         self._upstream.write(handover.to_upstream)
         self._upstream.set_reading(True)
-        self.client.set_reading(True)
+        self.client.set_reading(not self._has_client_ended)
         if handover.from_upstream:
             self._upstream.feed(handover.from_upstream)
+        self._pending = []
         if handover.from_client:
             self.client.feed(handover.from_client)
-        if handover.has_client_ended:
-            self.on_end_of_data(self.client)
+        if self._has_client_ended and not self._is_asking:
+            self._upstream.write_eof()
 
     def drain(self) -> None:
         """End as soon as no statement and no transaction is under way."""
@@ -154,7 +158,7 @@ class Session:
         self._end_if_idle()
         if self._phase is Phase.CLOSED:
             return
-        if self._interceptor is not None and self._interceptor.is_between_replies:
+        if self._may_speak:
             self._refuse(stopping())
         else:
             self.close()
@@ -239,6 +243,14 @@ class Session:
         """Whether what the client sends waits for an answer to a question of the proxy's own."""
         return self._interceptor is not None and self._interceptor.is_asking
 
+    @property
+    def _may_speak(self) -> bool:
+        """Whether a message of the proxy's own would stand between two of the server's."""
+        interceptor = self._interceptor
+        return interceptor is not None and (
+            not self._upstream_passing and interceptor.is_between_replies
+        )
+
     def _on_upstream_data(self, data: bytes) -> None:
         self._house.counters.add(Counter.BYTES_FROM_UPSTREAM, len(data))
         if self._login is not None:
@@ -280,6 +292,8 @@ class Session:
         """Hand the session over to the relay, if nothing in it needs us and nothing waits."""
         upstream = self._upstream
         if upstream is None or self._interceptor is None or self._has_client_ended:
+            return
+        if self._pending:
             return
         if self.client.has_unsent or upstream.has_unsent or self._phase is not Phase.FORWARDING:
             return
@@ -433,7 +447,7 @@ class Session:
             self._start_timer = None
 
     def _end_if_idle(self) -> None:
-        if self._interceptor is None or not self._interceptor.is_idle:
+        if self._interceptor is None or not self._interceptor.is_idle or not self._may_speak:
             return
         if self._upstream is not None:
             self._upstream.write(_TERMINATE)
