@@ -119,7 +119,9 @@ class Worker:
         self._relay.adopt(handover)
 
     def left(self, session: Session) -> None:
-        """Forget a session that has ended."""
+        """Forget a session that has ended, however many of its ends say so."""
+        if session not in self._sessions:
+            return
         self._sessions.discard(session)
         if self._relay is not None:
             self._relay.forget()

@@ -3,35 +3,31 @@ From the first byte of a connection to its last: encryption requests, refusals, 
 half-open connections, and nothing left behind.
 """
 
-import asyncio
 import socket
 import struct
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 
 import psycopg
 import pytest
-import uvloop
 
-from sqlml.proxy.address import ListenAddress, UpstreamAddress
+from sqlml.proxy.address import UpstreamAddress
 from sqlml.proxy.limits import Limits
-from sqlml.proxy.server import serve
 from sqlml.proxy.settings import ProxySettings
-from sqlml.server.ports import choose_port
-from sqlml.statement.rewriter import StatementRewriter
 from sqlml.wire.startup import RequestCode
-from tests.proxy.talk import address, codes, errors, open_socket, query, talk
+from tests.proxy.talk import (
+    GSSENC_REQUEST,
+    SSL_REQUEST,
+    address,
+    codes,
+    errors,
+    open_socket,
+    query,
+    startup,
+    talk,
+)
 from tests.stack import wait_until
-
-SSL_REQUEST = struct.pack("!ii", 8, RequestCode.SSL)
-GSSENC_REQUEST = struct.pack("!ii", 8, RequestCode.GSSENC)
-
-
-def startup(version=196608, **parameters):
-    words = b"".join(f"{key}\0{value}\0".encode() for key, value in parameters.items()) + b"\0"
-    return struct.pack("!ii", len(words) + 8, version) + words
-
 
 START = startup(user="postgres", database="sqlml")
 
@@ -169,41 +165,6 @@ def test_no_file_is_left_open(proxy_dsn, proxy_usage):
     with closing(psycopg.connect(proxy_dsn)) as connection:
         connection.execute("SELECT 1")
     wait_until(lambda: proxy_usage()[0] <= before)
-
-
-@pytest.fixture
-def proxy_of():
-    """Start a proxy of the test's own in a thread; give its address."""
-    stop = []
-
-    def start(upstream, settings=None):
-        port = choose_port(None, [], set())
-        is_ready = threading.Event()
-
-        async def main():
-            loop, task = asyncio.get_running_loop(), asyncio.current_task()
-            assert task is not None
-            stop.append((thread, lambda: loop.call_soon_threadsafe(task.cancel)))
-            listen = ListenAddress("127.0.0.1", port)
-            rewriter = StatementRewriter()
-            await serve(
-                listen, upstream, rewriter, ready=lambda _: is_ready.set(), settings=settings
-            )
-
-        def run():
-            with suppress(asyncio.CancelledError):
-                uvloop.run(main())
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        assert is_ready.wait(10)
-        return f"host=127.0.0.1 port={port} user=postgres dbname=sqlml"
-
-    yield start
-    for thread, cancel in stop:
-        cancel()
-        thread.join(10)
-        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
