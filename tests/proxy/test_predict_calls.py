@@ -174,6 +174,13 @@ def test_positions_are_the_user_s(probe, connection):
         assert int(caught.value.diag.statement_position or 0) == text.index(word) + 1
 
 
+@pytest.mark.parametrize("name", ["absent", "public.absent"])
+def test_a_name_that_is_no_model_s_is_told(connection, name):
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(f"SELECT predict({name}, w) FROM wine AS w")
+    assert "no model of this name" in str(caught.value.diag.message_hint)
+
+
 def test_the_question_leaves_no_trace(probe, proxy_dsn):
     with talk(proxy_dsn) as talker:
         before = parse("SELECT 'unnamed'") + bind() + SYNC
