@@ -186,15 +186,19 @@ class Session:
             self._start_up(data)
 
     def on_end_of_data(self, side: Side) -> None:
+        if side is not self.client:
+            self._say_last_words()
         if side is not self.client or self._phase in (Phase.STARTUP, Phase.CLOSED):
             self.close()
             return
         # The server may still owe answers, so only this direction ends.
         self._has_client_ended = True
         if self._upstream is not None and not self._is_asking:
-            self._upstream.write_eof()
+            self._end_upstream()
 
     def on_lost(self, side: Side) -> None:
+        if side is not self.client:
+            self._say_last_words()
         # Who asked to cancel need not wait for it.
         if side is not self.client or not self._is_cancel_request:
             self.close()
@@ -258,7 +262,19 @@ class Session:
             self.client.set_reading(True)
         self._upstream.write(data)
         if self._has_client_ended and not self._is_asking:
-            self._upstream.write_eof()
+            self._end_upstream()
+
+    def _end_upstream(self) -> None:
+        """Send what the client has left unfinished, and that no more comes."""
+        assert self._upstream is not None
+        if self._interceptor is not None:
+            self._upstream.write(self._interceptor.end_of_client())
+        self._upstream.write_eof()
+
+    def _say_last_words(self) -> None:
+        """Send what the server has left unfinished, such as an error of an older protocol."""
+        if self._interceptor is not None:
+            self.client.write(self._interceptor.end_of_upstream())
 
     def _give_back(self) -> None:
         """Hand the session over to the relay, if nothing in it needs us and nothing waits."""
@@ -360,7 +376,7 @@ class Session:
         if pending:
             self._send(pending)
         if self._has_client_ended:
-            self._upstream.write_eof()
+            self._end_upstream()
         self.client.set_reading(not self._upstream.is_full)
         parameters = packet.parameters()
         log_event(
