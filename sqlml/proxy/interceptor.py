@@ -123,6 +123,14 @@ class Interceptor:
         """Return the bytes to send to the client; see also `take_for_upstream`."""
         return self._upstream.forward(data)
 
+    def end_of_client(self) -> bytes:
+        """Return the last bytes to send to the server, once the client has ended."""
+        return self._client.end()
+
+    def end_of_upstream(self) -> bytes:
+        """Return the last bytes to send to the client, once the server has ended."""
+        return self._upstream.end()
+
     def take_for_upstream(self) -> bytes:
         """Return the bytes for the server that a reply has made ready."""
         data = b"".join(self._for_upstream)

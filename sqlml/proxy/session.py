@@ -194,13 +194,15 @@ class Session:
             self._start_up(data)
 
     def on_end_of_data(self, side: Side) -> None:
+        if side is not self.client:
+            self._say_last_words()
         if side is not self.client or self._phase in (Phase.STARTUP, Phase.CLOSED):
             self.close()
             return
         # The server may still owe answers, so only this direction ends.
         self._has_client_ended = True
         if self._upstream is not None and not self._is_asking:
-            self._upstream.write_eof()
+            self._end_upstream()
 
     def on_tls_failed(self, side: Side, error: ssl.SSLError) -> None:
         if self._phase is Phase.STARTUP:
@@ -215,6 +217,8 @@ class Session:
         )
 
     def on_lost(self, side: Side) -> None:
+        if side is not self.client:
+            self._say_last_words()
         # Who asked to cancel need not wait for it.
         if side is not self.client or not self._is_cancel_request:
             self.close()
@@ -286,7 +290,19 @@ class Session:
         if not self._is_asking:
             self.client.set_reading(not self._upstream.is_full)
         if self._has_client_ended and not self._is_asking:
-            self._upstream.write_eof()
+            self._end_upstream()
+
+    def _end_upstream(self) -> None:
+        """Send what the client has left unfinished, and that no more comes."""
+        assert self._upstream is not None
+        if self._interceptor is not None:
+            self._upstream.write(self._interceptor.end_of_client())
+        self._upstream.write_eof()
+
+    def _say_last_words(self) -> None:
+        """Send what the server has left unfinished, such as an error of an older protocol."""
+        if self._interceptor is not None:
+            self.client.write(self._interceptor.end_of_upstream())
 
     def _give_back(self) -> None:
         """Hand the session over to the relay, if nothing in it needs us and nothing waits."""
@@ -390,7 +406,7 @@ class Session:
         if pending:
             self._send(pending)
         if self._has_client_ended:
-            self._upstream.write_eof()
+            self._end_upstream()
         self.client.set_reading(not self._upstream.is_full)
         if log.isEnabledFor(logging.DEBUG):
             self._log_begin(packet)

@@ -199,7 +199,22 @@ class Side:
         elif size == 0:
             self._on_end()
         else:
-            self.feed(bytes(_SCRATCH[:size]))
+            self._take(bytes(_SCRATCH[:size]))
+
+    def _take(self, data: bytes) -> None:
+        """Take bytes from the socket; if it has failed behind them, the last ones too."""
+        # uvloop tells of a reset once, with the bytes that came before it, and then no more.
+        has_failed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        self.feed(data)
+        while has_failed and self._phase is _Phase.OPEN:
+            try:
+                size = self._socket.recv_into(_SCRATCH)
+            except OSError:
+                size = 0
+            if size:
+                self.feed(bytes(_SCRATCH[:size]))
+            else:
+                self.abort()
 
     def _on_end(self) -> None:
         if self._has_ended:
