@@ -405,9 +405,7 @@ on_end(Relay *relay, Side *side)
 	side->has_ended = true;
 	if (session->phase == PHASE_RELAYING)
 		pass_held(relay, side);
-	/* Who said so and is owed nothing need not wait for the server */
-	if (session->phase == PHASE_RELAYING && is_client(side) &&
-		!(session->has_terminated && session->conversation.count == 0))
+	if (session->phase == PHASE_RELAYING && is_client(side))
 	{
 		pass_end(session);
 		update_interest(relay, session);
