@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -321,6 +321,18 @@ def test_the_end_of_the_server_comes_behind_all_its_bytes(ends):
     assert receive(ends.client, len(data)) == data
     assert ends.client.recv(1) == b""
     sender.join()
+
+
+def test_what_a_client_sent_last_arrives_though_it_is_gone(ends):
+    ends.upstream.sendall(frame(ord("D"), bytes(2_000_000))[:1_500_000])
+    ends.client.sendall(SENT["Q"])
+    assert receive(ends.upstream, len(SENT["Q"])) == SENT["Q"]
+    ends.client.sendall(SENT["S"])
+    # With bytes unread, so that the relay meets a broken socket when it writes.
+    ends.client.close()
+    with suppress(ConnectionError):
+        ends.upstream.sendall(bytes(500_000))
+    assert receive(ends.upstream, 10) == SENT["S"]
 
 
 def is_refused_in_the_end(sock, size):
