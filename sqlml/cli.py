@@ -14,9 +14,10 @@ from pathlib import Path
 import psycopg
 
 from sqlml import __version__
-from sqlml.config import LOOPBACK, Settings, read_settings
+from sqlml.config import Settings, read_settings
 from sqlml.errors import SqlmlError
 from sqlml.log import start_logging
+from sqlml.proxy.command import ProxyCommand, add_options, read_command, read_port
 from sqlml.server.assembly import StackRequest
 from sqlml.server.record import StackFolder, StackRecord
 from sqlml.server.status import Health, StackStatus, is_up, read_status
@@ -63,8 +64,8 @@ def make_parser(settings: Settings) -> argparse.ArgumentParser:
     _add_data_dir(up, settings)
     up.add_argument("--detach", action="store_true", help="return when all of it answers")
     up.add_argument("--load-samples", action="store_true", help="load tables to try sqlml on")
-    up.add_argument("--port", type=_read_port, metavar="N", help="port of PostgreSQL")
-    up.add_argument("--proxy-port", type=_read_port, metavar="N", help="port of the proxy")
+    up.add_argument("--port", type=read_port, metavar="N", help="port of PostgreSQL")
+    up.add_argument("--proxy-port", type=read_port, metavar="N", help="port of the proxy")
     up.add_argument(
         "--postgres",
         type=int,
@@ -89,20 +90,7 @@ def make_parser(settings: Settings) -> argparse.ArgumentParser:
     _add_dsn(worker, settings, "as the role sqlml_worker")
 
     proxy = _add_command(commands, "proxy", run_proxy, "understand model statements for a server")
-    proxy.add_argument(
-        "--listen",
-        type=_read_address,
-        metavar="HOST:PORT",
-        default=(settings.proxy_host, 16432),
-        help="where clients connect (default: %(default)s)",
-    )
-    proxy.add_argument(
-        "--upstream",
-        type=_read_address,
-        metavar="HOST:PORT",
-        default=(LOOPBACK, 5432),
-        help="where PostgreSQL listens (default: %(default)s)",
-    )
+    add_options(proxy)
 
     doctor = _add_command(commands, "doctor", run_doctor, "say what is missing and how to mend it")
     _add_data_dir(doctor, settings)
@@ -186,12 +174,13 @@ def run_worker(options: argparse.Namespace, settings: Settings) -> int:
 def run_proxy(options: argparse.Namespace, settings: Settings) -> int:
     """Forward clients until stopped."""
     from sqlml.proxy import server
-    from sqlml.proxy.address import ListenAddress, UpstreamAddress
     from sqlml.statement.rewriter import StatementRewriter
 
-    server.run_proxy(
-        ListenAddress(*options.listen), UpstreamAddress(*options.upstream), StatementRewriter()
-    )
+    def read() -> ProxyCommand:
+        return read_command(vars(options), settings.proxy_host)
+
+    command = read()
+    server.run_proxy(command.listen, command.upstream, StatementRewriter, lambda: read().settings)
     return 0
 
 
@@ -248,19 +237,6 @@ def _get_dsn(options: argparse.Namespace) -> str:
         )
     dsn: str = options.dsn
     return dsn
-
-
-def _read_port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"not a port: {text!r}")
-    return int(text)
-
-
-def _read_address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host:
-        raise argparse.ArgumentTypeError(f"not HOST:PORT: {text!r}")
-    return host.strip("[]"), _read_port(port)
 
 
 def _make_foreground_arguments(request: StackRequest) -> list[str]:

@@ -56,6 +56,42 @@ class UpstreamUnavailable(SqlmlError):
     sqlstate = "08006"
 
 
+class EncryptionRequired(SqlmlError):
+    """The proxy takes encrypted connections only, and the client did not encrypt."""
+
+    sqlstate = "28000"
+
+
+class NotAuthorized(SqlmlError):
+    """Nobody proved to the server who the client is, or the proof cannot pass the proxy."""
+
+    sqlstate = "28000"
+
+
+class ProtocolNotSupported(SqlmlError):
+    """The client's protocol version cannot pass the proxy on this kind of connection."""
+
+    sqlstate = "0A000"
+
+
+class TooManySessions(SqlmlError):
+    """The proxy has as many sessions as it may or can have."""
+
+    sqlstate = "53300"
+
+
+class ProxyStopping(SqlmlError):
+    """The proxy was told to stop and ends its sessions."""
+
+    sqlstate = "57P01"
+
+
+class SettingNotUsable(SqlmlError):
+    """A setting of the proxy cannot be used; it does not start, or keeps the old one."""
+
+    sqlstate = "F0000"
+
+
 class TargetAllNull(SqlmlError):
     """The target is NULL in every training row."""
 

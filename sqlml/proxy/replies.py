@@ -7,12 +7,15 @@ contexts are put right, and nothing else.
 
 from sqlml.proxy.rewriting import Refusal, Rewriting, Splice
 from sqlml.wire.encodings import decode, encode_message
-from sqlml.wire.messages import Field, Fields
+from sqlml.wire.frames import HEADER_SIZE, Frame
+from sqlml.wire.messages import Backend, Field, Fields, frame, read_fields, write_fields
 
-_CALL_TAG = b"CALL"
+_TAGS_OF_CALLS = (b"CALL", b"SELECT")
 _SYNTAX_ERROR = b"42601"
 _UNKNOWN_SETTING = b"42704"
-_UNKNOWN_SCHEMA = b"3F000"
+_UNKNOWN_SCHEMA_OR_FUNCTION = (b"3F000", b"42883")
+_UNKNOWN_COLUMN_OR_TABLE = (b"42703", b"42P01")
+_NO_MODEL = b"There is no model of this name either: SHOW MODELS lists them."
 # They tell of the call and of the inside of the SQL API.
 _OF_THE_CALL = (
     Field.POSITION,
@@ -25,10 +28,24 @@ _OF_THE_CALL = (
 )
 
 
+def edit(message: Frame, rewriting: Rewriting, index: int, client_encoding: str) -> bytes:
+    """Return a reply to this statement of a text as the client shall read it."""
+    if not message.is_whole:
+        return message.raw
+    payload = message.raw[HEADER_SIZE:]
+    if message.code == Backend.COMMAND_COMPLETE:
+        payload = edit_tag(payload[:-1], rewriting, index) + b"\0"
+    else:
+        fields = edit_fields(read_fields(payload), rewriting, index, client_encoding)
+        payload = write_fields(fields)
+    return frame(message.code, payload)
+
+
 def edit_tag(tag: bytes, rewriting: Rewriting, statement_index: int) -> bytes:
     """Return the command tag that the client shall read."""
     splice = rewriting.find_splice(statement_index)
-    if tag == _CALL_TAG and splice is not None and splice.tag is not None:
+    is_of_call = tag.partition(b" ")[0] in _TAGS_OF_CALLS
+    if is_of_call and splice is not None and splice.tag is not None:
         return splice.tag.encode()
     return tag
 
@@ -43,7 +60,10 @@ def edit_fields(
     if refusal is not None and _is_of(refusal, fields, original, statement_index):
         return _refused(fields, refusal, client_encoding)
     if original is not None:
-        return {**fields, Field.POSITION: b"%d" % (original + 1)}
+        edited = {**fields, Field.POSITION: b"%d" % (original + 1)}
+        if original in rewriting.absent and fields.get(Field.SQLSTATE) in _UNKNOWN_COLUMN_OR_TABLE:
+            edited.setdefault(Field.HINT, _NO_MODEL)
+        return edited
     splice = rewriting.find_splice(statement_index)
     if splice is None:
         return fields
@@ -77,7 +97,9 @@ def _refused(fields: Fields, refusal: Refusal, client_encoding: str) -> Fields:
 def _of_splice(fields: Fields, splice: Splice, client_encoding: str) -> Fields:
     edited = {code: value for code, value in fields.items() if code not in _OF_THE_CALL}
     if _is_not_installed(fields):
-        edited[Field.HINT] = b'Put sqlml into this database with "sqlml install".'
+        edited[Field.DETAIL] = fields[Field.MESSAGE]
+        edited[Field.MESSAGE] = b"sqlml is not installed in this database"
+        edited[Field.HINT] = b'Put it into this database with "sqlml install".'
     position = _position_in_query(fields, splice, client_encoding)
     if position is not None:
         edited[Field.POSITION] = b"%d" % (position + 1)
@@ -85,8 +107,10 @@ def _of_splice(fields: Fields, splice: Splice, client_encoding: str) -> Fields:
 
 
 def _is_not_installed(fields: Fields) -> bool:
-    unknown_schema = fields.get(Field.SQLSTATE) == _UNKNOWN_SCHEMA
-    return unknown_schema and b"sqlml" in fields.get(Field.MESSAGE, b"")
+    """Say whether the call itself is unknown; what is inside it has a context."""
+    is_unknown = fields.get(Field.SQLSTATE) in _UNKNOWN_SCHEMA_OR_FUNCTION
+    is_ours = b"sqlml" in fields.get(Field.MESSAGE, b"")
+    return is_unknown and is_ours and Field.CONTEXT not in fields
 
 
 def _position_in_query(fields: Fields, splice: Splice, client_encoding: str) -> int | None:

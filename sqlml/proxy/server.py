@@ -1,26 +1,44 @@
 """
-The listening socket of the proxy, and its life as a process.
+The proxy as processes: settings, signals, the end.
 
-`run_proxy` blocks until SIGTERM or SIGINT; `serve` is the same inside an event loop.
+`run_proxy` blocks until SIGTERM or SIGINT; `serve` is one worker inside an event loop.
 """
 
 import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
 import uvloop
 
+from sqlml.errors import SqlmlError
 from sqlml.proxy.address import ListenAddress, UpstreamAddress
+from sqlml.proxy.counters import Counters
+from sqlml.proxy.events import log_event
+from sqlml.proxy.listening import Listeners, open_listeners
 from sqlml.proxy.rewriting import Rewriter
-from sqlml.proxy.session import Session
-
-log = logging.getLogger(__name__)
-
-_BACKLOG = 1024
-_SHUTDOWN_S = 5.0
+from sqlml.proxy.settings import ProxySettings, Service, make_service
+from sqlml.proxy.supervisor import Supervisor
+from sqlml.proxy.worker import Worker, WorkerId
 
 Ready = Callable[[int], None]
+ReadCounters = Callable[[], dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What every worker of a proxy is made of; `read_settings` may give other ones later."""
+
+    upstream: UpstreamAddress
+    rewriter: Rewriter
+    counters: Counters
+    read_settings: Callable[[], ProxySettings]
+
+    def make_service(self) -> Service:
+        """Read the settings and the files that they name."""
+        return make_service(self.upstream, self.read_settings())
 
 
 async def serve(
@@ -29,53 +47,98 @@ async def serve(
     rewriter: Rewriter,
     *,
     ready: Ready | None = None,
+    settings: ProxySettings | None = None,
 ) -> None:
     """Serve until cancelled; `ready` is told the port once connections are accepted."""
-    loop = asyncio.get_running_loop()
-    sessions: set[Session] = set()
-    listener = await loop.create_server(
-        lambda: Session(upstream, rewriter, sessions).client,
-        listen.host,
-        listen.port,
-        backlog=_BACKLOG,
-    )
+    service = make_service(upstream, settings or ProxySettings())
+    worker = Worker(service, rewriter, Counters(), WorkerId())
+    [listeners] = open_listeners(listen)
+    worker.listen(listeners)
     try:
-        port = listener.sockets[0].getsockname()[1]
-        log.info("listening on %s:%s for the server at %s", listen.host, port, upstream)
         if ready is not None:
-            ready(port)
-        await loop.create_future()
+            ready(listeners[0].getsockname()[1])
+        await asyncio.get_running_loop().create_future()
     finally:
-        listener.close()
-        await _end(sessions)
-
-
-async def _end(sessions: set[Session]) -> None:
-    for session in tuple(sessions):
-        session.close()
-    if sessions:
-        await asyncio.wait([session.ended for session in sessions], timeout=_SHUTDOWN_S)
+        await worker.stop()
 
 
 def run_proxy(
     listen: ListenAddress,
     upstream: UpstreamAddress,
-    rewriter: Rewriter,
-    *,
-    ready: Ready | None = None,
+    make_rewriter: Callable[[ReadCounters], Rewriter],
+    read_settings: Callable[[], ProxySettings],
 ) -> None:
-    """Serve in this process until SIGTERM or SIGINT."""
-    uvloop.run(_serve_until_signal(listen, upstream, rewriter, ready))
+    """
+    Serve until SIGTERM or SIGINT; read the settings now and at every SIGHUP.
+
+    The rewriter is made with what reads the counters.
+    """
+    workers = read_settings().workers
+    counters = Counters(workers)
+    setup = Setup(upstream, make_rewriter(counters.read), counters, read_settings)
+    # Here too, so that what cannot be used is told once and before anybody connects.
+    setup.make_service()
+    listeners = open_listeners(listen, workers)
+    log_event(
+        logging.INFO,
+        "listening",
+        address=f"{listen.host}:{listeners[0][0].getsockname()[1]}",
+        upstream=str(upstream),
+        workers=workers,
+    )
+    if workers == 1:
+        run_worker(setup, listeners[0], WorkerId())
+    else:
+        Supervisor(
+            lambda number, life: run_worker(setup, listeners[number], WorkerId(number, life)),
+            listeners,
+            setup.counters,
+            check=setup.make_service,
+        ).run()
+    log_event(logging.INFO, "stopped")
 
 
-async def _serve_until_signal(
-    listen: ListenAddress, upstream: UpstreamAddress, rewriter: Rewriter, ready: Ready | None
-) -> None:
+def run_worker(setup: Setup, listeners: Listeners, me: WorkerId) -> None:
+    """Serve in this process until SIGTERM, which drains, or SIGINT, which does not."""
+    uvloop.run(_work(setup, listeners, me))
+
+
+async def _work(setup: Setup, listeners: Listeners, me: WorkerId) -> None:
+    worker = Worker(setup.make_service(), setup.rewriter, setup.counters, me)
+    end, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    serving = asyncio.create_task(serve(listen, upstream, rewriter, ready=ready), name="serve")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, serving.cancel)
+
+    def terminate() -> None:
+        (hurry if end.is_set() else end).set()
+
+    def interrupt() -> None:
+        end.set()
+        hurry.set()
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGHUP, _reload, setup, worker)
+    # A supervisor holds them back until there is somebody to take them.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    worker.listen(listeners)
+    await end.wait()
+    draining = asyncio.create_task(worker.drain(), name="drain")
+    hurrying = asyncio.create_task(hurry.wait(), name="hurry")
+    await asyncio.wait((draining, hurrying), return_when=asyncio.FIRST_COMPLETED)
+    for task in (draining, hurrying):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    await worker.stop()
+
+
+def _reload(setup: Setup, worker: Worker) -> None:
+    """Take new settings and certificates for the sessions to come, if they can be used."""
     try:
-        await serving
-    except asyncio.CancelledError:
-        log.info("stopped")
+        worker.change(setup.make_service())
+    except SqlmlError as error:
+        log_event(
+            logging.ERROR, "kept the old settings", message=error.message, detail=error.detail
+        )
+    else:
+        log_event(logging.INFO, "read the settings again")

@@ -23,6 +23,7 @@ from sqlml.server.record import StackFolder, StackRecord
 from sqlml.server.supervisor import Child
 
 PASSWORD_BYTES = 24
+PROXY_DRAIN_S = 5
 # -P: the folder in which the user happens to stand is no place for modules.
 OWN_COMMAND = (sys.executable, "-P", "-m", "sqlml.cli")
 
@@ -117,12 +118,14 @@ def make_worker(folder: StackFolder, record: StackRecord) -> Child:
 
 
 def make_proxy(folder: StackFolder, record: StackRecord) -> Child:
-    """The proxy; it knows no password."""
+    """The proxy; it knows no password, so the cluster asks for one on its socket too."""
     command = [
         *OWN_COMMAND,
         "proxy",
         f"--listen={record.proxy_host}:{record.proxy_port}",
-        f"--upstream={LOOPBACK}:{record.port}",
+        f"--upstream={folder.socket_dir or LOOPBACK}:{record.port}",
+        "--workers=1",
+        f"--drain-time={PROXY_DRAIN_S}",
     ]
     return _make_child(folder, "proxy", command, dict(os.environ))
 

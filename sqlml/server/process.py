@@ -42,9 +42,6 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own; it is sent `death_signal` when we die."""
 
-    def die_with_parent() -> None:
-        _LIBC.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-
     with log_file.open("ab") as log:
         return subprocess.Popen(
             arguments,
@@ -54,12 +51,17 @@ def spawn(
             # Ctrl-C reaches the supervisor alone, which stops its children in order.
             start_new_session=True,
             # The kernel forgets the signal when the account changes; this runs after that.
-            preexec_fn=die_with_parent,
+            preexec_fn=lambda: die_with_parent(death_signal),
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
             env=dict(environment) if environment is not None else None,
         )
+
+
+def die_with_parent(death_signal: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent dies."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
 
 
 def find_process(pid: int) -> ProcessId | None:

@@ -24,6 +24,7 @@ from sqlml.statement.nodes import (
     Scalar,
     ShowModel,
     ShowModels,
+    ShowProxy,
     Statement,
 )
 from sqlml.statement.reader import TokenReader
@@ -105,17 +106,11 @@ def _query(reader: TokenReader) -> Query:
     opening = reader.take()
     if reader.is_symbol(")"):
         raise reader.error("a query")
-    depth = 1
-    while True:
-        if reader.is_at_end():
-            raise reader.error('")" after the training query')
-        if reader.is_symbol("("):
-            depth += 1
-        elif reader.is_symbol(")"):
-            depth -= 1
-        token = reader.take()
-        if depth == 0:
-            return Query(reader.text_from(opening.end, token.start), opening.end)
+    reader.skip_nested()
+    if reader.is_at_end():
+        raise reader.error('")" after the training query')
+    closing = reader.take()
+    return Query(reader.text_from(opening.end, closing.start), opening.end)
 
 
 def _options(reader: TokenReader) -> tuple[tuple[str, OptionValue], ...]:
@@ -277,6 +272,13 @@ def _show_model(reader: TokenReader) -> ShowModel:
     return ShowModel(_name(reader, "a model name"))
 
 
+def _show_proxy(reader: TokenReader) -> ShowProxy:
+    reader.accept_words("show", "sqlml")
+    reader.accept_symbol(".")
+    reader.accept_words("proxy")
+    return ShowProxy()
+
+
 def _describe_model(reader: TokenReader) -> DescribeModel:
     reader.take()
     reader.accept_words("model")
@@ -288,5 +290,6 @@ _RULES: dict[StatementKind, Callable[[TokenReader], Statement]] = {
     StatementKind.DROP_MODEL: _drop_model,
     StatementKind.SHOW_MODELS: _show_models,
     StatementKind.SHOW_MODEL: _show_model,
+    StatementKind.SHOW_PROXY: _show_proxy,
     StatementKind.DESCRIBE_MODEL: _describe_model,
 }

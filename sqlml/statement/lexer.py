@@ -19,6 +19,7 @@ class TokenKind(Enum):
     WORD = auto()
     QUOTED_NAME = auto()
     STRING = auto()
+    BIT_STRING = auto()
     NUMBER = auto()
     PARAMETER = auto()
     SYMBOL = auto()
@@ -156,7 +157,7 @@ class Lexer:
                 break
             position = continuation.end()
         # Bit strings are not text: no place in a model statement takes one.
-        kind = TokenKind.SYMBOL if mark in "bx" else TokenKind.STRING
+        kind = TokenKind.BIT_STRING if mark in "bx" else TokenKind.STRING
         quoting = Quoting.ESCAPED if is_escaped else _QUOTINGS.get(mark, Quoting.DOUBLED)
         return Token(kind, "".join(pieces), prefix.start(), match.end(), quoting)
 

@@ -85,4 +85,9 @@ class DescribeModel:
     model: Name
 
 
-Statement = CreateModel | DropModel | ShowModels | ShowModel | DescribeModel
+@dataclass(frozen=True, slots=True)
+class ShowProxy:
+    """SHOW sqlml.proxy: the counters of the proxy."""
+
+
+Statement = CreateModel | DropModel | ShowModels | ShowModel | ShowProxy | DescribeModel

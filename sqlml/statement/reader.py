@@ -9,6 +9,7 @@ import difflib
 
 from sqlml.errors import ParameterNotAllowed, StatementSyntaxError
 from sqlml.statement.lexer import Lexer, Token, TokenKind
+from sqlml.statement.split import skip_nested
 
 
 class TokenReader:
@@ -16,6 +17,7 @@ class TokenReader:
 
     def __init__(self, lexer: Lexer, start: int):
         self._text = lexer.text
+        self._lexer = lexer
         self._source = lexer.tokens(start)
         self._ahead: list[Token] = []
         self.last_end = start
@@ -41,6 +43,11 @@ class TokenReader:
             self._ahead.pop(0)
             self.last_end = token.end
         return token
+
+    def skip_nested(self) -> None:
+        """Go on where the parenthesis closes that was taken last, or with what is in the way."""
+        self._ahead.clear()
+        self._source = self._lexer.tokens(skip_nested(self._lexer, self.last_end))
 
     def is_at_end(self) -> bool:
         return self.peek().kind is TokenKind.END or self.is_symbol(";")

@@ -16,6 +16,7 @@ class StatementKind(StrEnum):
     DROP_MODEL = "DROP MODEL"
     SHOW_MODELS = "SHOW MODELS"
     SHOW_MODEL = "SHOW MODEL"
+    SHOW_PROXY = "SHOW sqlml.proxy"
     DESCRIBE_MODEL = "DESCRIBE MODEL"
 
 
@@ -25,6 +26,7 @@ _KINDS = {
     ("drop", "model"): StatementKind.DROP_MODEL,
     ("show", "models"): StatementKind.SHOW_MODELS,
     ("show", "model"): StatementKind.SHOW_MODEL,
+    ("show", "sqlml"): StatementKind.SHOW_PROXY,
     ("describe", "model"): StatementKind.DESCRIBE_MODEL,
     ("desc", "model"): StatementKind.DESCRIBE_MODEL,
 }
@@ -42,7 +44,16 @@ def recognise(text: str, position: int = 0) -> StatementKind | None:
             return None
         position += len(word)
     kind = _KINDS[words]
+    position = skip_blanks(text, position)
+    if kind is StatementKind.SHOW_PROXY:
+        return kind if _is_dot_proxy(text, position) else None
     # SHOW model.x asks for PostgreSQL's setting of that name.
-    if kind in _SHOW and text.startswith(".", skip_blanks(text, position)):
+    if kind in _SHOW and text.startswith(".", position):
         return None
     return kind
+
+
+def _is_dot_proxy(text: str, position: int) -> bool:
+    if not text.startswith(".", position):
+        return False
+    return find_word(text, skip_blanks(text, position + 1)) == "proxy"

@@ -7,6 +7,7 @@ standard_conforming_strings, the server reads them back as they were.
 
 import json
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 from sqlml.statement.keywords import NOT_A_NAME
@@ -21,13 +22,16 @@ from sqlml.statement.nodes import (
     Range,
     ShowModel,
     ShowModels,
-    Statement,
 )
 
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*")
 
 
-def write_call(statement: Statement, atomic: bool | None = None) -> str:
+SqlStatement = CreateModel | DropModel | ShowModels | ShowModel | DescribeModel
+"""What the SQL API does."""
+
+
+def write_call(statement: SqlStatement, atomic: bool | None = None) -> str:
     """Return the SQL text. `atomic` says whether it stands in a transaction block, if known."""
     match statement:
         case CreateModel():
@@ -43,6 +47,14 @@ def write_call(statement: Statement, atomic: bool | None = None) -> str:
             return f"SELECT * FROM sqlml.show_model({quote_literal(_quoted(model))})"
         case DescribeModel(model):
             return f"SELECT * FROM sqlml.describe_model({quote_literal(_quoted(model))})"
+
+
+def write_counters(counters: Mapping[str, int]) -> str:
+    """Return the SQL text that gives these, one row each; there must be one."""
+    rows = ", ".join(
+        f"({quote_literal(name)}::text, {count}::bigint)" for name, count in counters.items()
+    )
+    return f"SELECT name, value FROM (VALUES {rows}) AS proxy (name, value)"
 
 
 def _create_model(statement: CreateModel, atomic: bool | None) -> str:

@@ -38,6 +38,15 @@ class FrameReader:
         self._passing = 0
         self._more = 0
 
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether all that was fed has been given back and a frame begins next."""
+        return not self._held and self._passing == 0
+
+    def want(self, wanted: dict[int, int], otherwise: int = 0) -> None:
+        """Ask from the next frame on for these sizes, and for another one of all others."""
+        self._wanted[:] = [wanted.get(code, otherwise) for code in range(256)]
+
     def want_more(self, size: int) -> None:
         """Ask for the frame just given, which was not whole, again with up to this size."""
         self._more = size

@@ -22,18 +22,22 @@ class Frontend(IntEnum):
     EXECUTE = ord("E")
     FUNCTION_CALL = ord("F")
     PARSE = ord("P")
+    PASSWORD = ord("p")
     QUERY = ord("Q")
     SYNC = ord("S")
+    TERMINATE = ord("X")
 
 
 class Backend(IntEnum):
     """The codes of backend messages."""
 
+    AUTHENTICATION = ord("R")
     BIND_COMPLETE = ord("2")
     CLOSE_COMPLETE = ord("3")
     COMMAND_COMPLETE = ord("C")
     COPY_BOTH_RESPONSE = ord("W")
     COPY_IN_RESPONSE = ord("G")
+    DATA_ROW = ord("D")
     EMPTY_QUERY_RESPONSE = ord("I")
     ERROR_RESPONSE = ord("E")
     NO_DATA = ord("n")

@@ -4,16 +4,25 @@ Raw protocol: a logged-in socket, and messages as bytes.
 
 import os
 import socket
+import struct
 from contextlib import closing, contextmanager
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from sqlml.wire.messages import Backend, Frontend, frame, read_fields
+from sqlml.wire.startup import RequestCode
 
+SSL_REQUEST = struct.pack("!ii", 8, RequestCode.SSL)
+GSSENC_REQUEST = struct.pack("!ii", 8, RequestCode.GSSENC)
 FLUSH = frame(ord("H"), b"")
 SYNC = frame(Frontend.SYNC, b"")
 TIMEOUT_S = 20
+
+
+def startup(version=196608, **parameters):
+    words = b"".join(f"{key}\0{value}\0".encode() for key, value in parameters.items()) + b"\0"
+    return struct.pack("!ii", len(words) + 8, version) + words
 
 
 def query(text):

@@ -3,34 +3,31 @@ From the first byte of a connection to its last: encryption requests, refusals, 
 half-open connections, and nothing left behind.
 """
 
-import asyncio
 import socket
 import struct
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 
 import psycopg
 import pytest
-import uvloop
 
-from sqlml.proxy import session
-from sqlml.proxy.address import ListenAddress, UpstreamAddress
-from sqlml.proxy.server import serve
-from sqlml.server.ports import choose_port
-from sqlml.statement.rewriter import StatementRewriter
+from sqlml.proxy.address import UpstreamAddress
+from sqlml.proxy.limits import Limits
+from sqlml.proxy.settings import ProxySettings
 from sqlml.wire.startup import RequestCode
-from tests.proxy.talk import address, codes, errors, open_socket, query, talk
+from tests.proxy.talk import (
+    GSSENC_REQUEST,
+    SSL_REQUEST,
+    address,
+    codes,
+    errors,
+    open_socket,
+    query,
+    startup,
+    talk,
+)
 from tests.stack import wait_until
-
-SSL_REQUEST = struct.pack("!ii", 8, RequestCode.SSL)
-GSSENC_REQUEST = struct.pack("!ii", 8, RequestCode.GSSENC)
-
-
-def startup(version=196608, **parameters):
-    words = b"".join(f"{key}\0{value}\0".encode() for key, value in parameters.items()) + b"\0"
-    return struct.pack("!ii", len(words) + 8, version) + words
-
 
 START = startup(user="postgres", database="sqlml")
 
@@ -124,6 +121,18 @@ def test_cancelling(proxy_dsn):
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("version", ["3.0", "3.2", "latest"])
+def test_cancelling_with_short_and_long_keys(matrix_stack, version):
+    """PostgreSQL 18 has protocol 3.2, whose keys are 32 bytes long; the others say no to it."""
+    dsn = matrix_stack.proxy_dsn
+    with psycopg.connect(dsn, autocommit=True, max_protocol_version=version) as connection:
+        timer = threading.Timer(0.2, connection.cancel_safe)
+        timer.start()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("SELECT pg_sleep(20)")
+        timer.join()
+
+
 def test_a_wrong_cancel_key_does_nothing(proxy_dsn):
     with open_socket(proxy_dsn) as talker:
         talker.send(struct.pack("!iiii", 16, RequestCode.CANCEL, 1, 2))
@@ -170,38 +179,6 @@ def test_no_file_is_left_open(proxy_dsn, proxy_usage):
     wait_until(lambda: proxy_usage()[0] <= before)
 
 
-@pytest.fixture
-def proxy_of():
-    """Start a proxy of the test's own in a thread; give its address."""
-    stop = []
-
-    def start(upstream):
-        port = choose_port(None, [], set())
-        is_ready = threading.Event()
-
-        async def main():
-            loop, task = asyncio.get_running_loop(), asyncio.current_task()
-            assert task is not None
-            stop.append((thread, lambda: loop.call_soon_threadsafe(task.cancel)))
-            listen = ListenAddress("127.0.0.1", port)
-            await serve(listen, upstream, StatementRewriter(), ready=lambda _: is_ready.set())
-
-        def run():
-            with suppress(asyncio.CancelledError):
-                uvloop.run(main())
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        assert is_ready.wait(10)
-        return f"host=127.0.0.1 port={port} user=postgres dbname=sqlml"
-
-    yield start
-    for thread, cancel in stop:
-        cancel()
-        thread.join(10)
-        assert not thread.is_alive()
-
-
 @pytest.mark.parametrize(
     "upstream", [UpstreamAddress("127.0.0.1", 1), UpstreamAddress("/nonexistent", 5432)]
 )
@@ -217,9 +194,9 @@ def test_a_server_that_is_away(proxy_of, upstream):
         assert talker.read_message() is None
 
 
-def test_a_client_that_says_nothing_is_sent_away(proxy_of, dsn, monkeypatch):
-    monkeypatch.setattr(session, "LOGIN_TIMEOUT_S", 0.2)
-    with open_socket(proxy_of(UpstreamAddress(*address(dsn)))) as talker:
+def test_a_client_that_says_nothing_is_sent_away(proxy_of, dsn):
+    settings = ProxySettings(limits=Limits(start_s=0.2))
+    with open_socket(proxy_of(UpstreamAddress(*address(dsn)), settings)) as talker:
         talker.send(b"\0\0")
         assert talker.read_message() is None
 

@@ -10,6 +10,7 @@ import pytest
 from sqlml.errors import StatementSyntaxError
 from sqlml.statement.grammar import parse_statement
 from sqlml.statement.lexer import Lexer
+from sqlml.statement.nodes import ShowProxy
 from sqlml.statement.recognise import recognise
 from sqlml.statement.sql_call import write_call
 
@@ -29,7 +30,9 @@ def describe(text):
     if recognise(text) is None:
         return "not ours"
     try:
-        return write_call(parse_statement(Lexer(text)).statement)
+        statement = parse_statement(Lexer(text)).statement
+        assert not isinstance(statement, ShowProxy)
+        return write_call(statement)
     except StatementSyntaxError as error:
         before = text[: error.position - 1]
         place = f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"

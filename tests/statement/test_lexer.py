@@ -13,13 +13,15 @@ from psycopg.pq import DiagnosticField
 from sqlml.errors import StatementSyntaxError
 from sqlml.statement.keywords import NOT_A_NAME
 from sqlml.statement.lexer import Lexer, TokenKind
-from sqlml.statement.split import find_starts
+from sqlml.statement.split import find_starts, skip_nested
 from sqlml.statement.sql_call import quote_literal, quote_name
 from sqlml.statement.unquote import unquote
 
 # Pieces that meet in unlucky ways.
 PIECES = ["'", "''", '"', "\\", "\\'", "$$", "$a$", "$", "--", "/*", "*/", "\n", ";", "(", ")"]
 PIECES += ["E'", "a", "E", "1", " ", "ä", "select", "-", "/", "&", "."]
+NESTING = ["(", ")", ";", "$1", "'a'", "'(\\'", "E'\\')'", '")"', "$$)$$", "-- )\n", "/*)*/"]
+NESTING += ["/* /*(*/ ) */", "a", " ", "1", "'", "/*", "[", "U&", "x$y", "--", "\n'b'", "b')'"]
 contents = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 # Every kind of quote and comment around any content. Some come out broken: the server decides.
 FORMS = (
@@ -124,3 +126,26 @@ def test_names_that_need_quotes(connection):
             connection.execute(f"SELECT {name}.{name} FROM {name}")
     reserved = connection.execute("SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')")
     assert {word for (word,) in reserved} <= NOT_A_NAME
+
+
+@given(st.lists(st.sampled_from(NESTING), max_size=12).map("".join), st.booleans())
+def test_what_nests_is_skipped_as_token_by_token(text, is_on):
+    lexer = Lexer(text, is_on)
+    depth, expected = 1, None
+    tokens = lexer.tokens()
+    while expected is None:
+        try:
+            token = next(tokens)
+        except StatementSyntaxError:
+            break
+        depth += (
+            (token.value == "(") - (token.value == ")") if token.kind is TokenKind.SYMBOL else 0
+        )
+        is_stop = token.kind in (TokenKind.END, TokenKind.PARAMETER) or token.value == ";"
+        expected = token.start if is_stop or depth == 0 else None
+    found = skip_nested(lexer, 0)
+    if expected is None:
+        with pytest.raises(StatementSyntaxError):
+            lexer.token(found)
+    else:
+        assert lexer.token(found).start == expected

@@ -134,8 +134,8 @@ def test_any_text_is_rewritten_or_refused_and_the_rest_stays(tail):
         assert rewriting.splices or rewriting.refusal
         new = rewriting.text
         for splice in reversed(rewriting.splices):
-            place = new.rindex(splice.call)
-            new = new[:place] + text[splice.start : splice.end] + new[place + len(splice.call) :]
+            place = new.rindex(splice.sql)
+            new = new[:place] + text[splice.start : splice.end] + new[place + len(splice.sql) :]
         assert new == text
         if rewriting.refusal is not None:
             assert rewriting.refusal.start < rewriting.refusal.error.position <= len(text) + 1
@@ -150,7 +150,12 @@ def test_recognition_does_not_read_on():
     assert time.perf_counter() - started < 20
 
 
-def test_the_quick_look_misses_no_statement():
-    for text in ("create MoDeL", "ShOw MODELS", "describe/**/mOdel x"):
-        assert REWRITER.may_hold_statement(text.encode())
-    assert not REWRITER.may_hold_statement(b"SELECT 1")
+@pytest.mark.parametrize("text", ["create MoDeL m", "BEGIN; ShOw MODELS", "describe/**/mOdel x"])
+def test_the_relay_is_told_what_is_ours(text):
+    assert REWRITER.decide(text.encode(), "UTF8", True)
+    assert REWRITER.decide(text.encode() + b" ;select '\xc3", "UTF8", True)
+
+
+@pytest.mark.parametrize("text", [*NOT_OURS, "SHOW sqlml.proxy", "", ";", "\0"])
+def test_the_relay_keeps_what_is_not_ours(text):
+    assert not REWRITER.decide(text.encode(), "UTF8", True)

@@ -1,0 +1,31 @@
+/*
+ * bytes.h
+ *	  Bytes that wait: for the rest of a frame, or until a socket takes them.
+ */
+#ifndef SQLML_BYTES_H
+#define SQLML_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* NULL where nothing waits, so that idle sessions take no memory */
+typedef struct Bytes
+{
+	size_t		start;			/* what lies before was taken already */
+	size_t		end;
+	size_t		capacity;
+	uint8_t		data[];
+} Bytes;
+
+/* Appending nothing makes nothing; false if there is no memory */
+bool		append_bytes(Bytes **bytes, const uint8_t *data, size_t size);
+void		drop_bytes(Bytes **bytes);
+
+static inline size_t
+count_bytes(const Bytes *bytes)
+{
+	return bytes == NULL ? 0 : bytes->end - bytes->start;
+}
+
+#endif
