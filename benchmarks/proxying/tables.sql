@@ -9,16 +9,16 @@ INSERT INTO pgbench_accounts
 SELECT aid, 1, 0, ''
   FROM generate_series(1, {accounts}) AS aid;
 
--- Rows of ten columns and some 150 bytes, for streams in both directions.
+-- Rows of the usual types and some 120 bytes, for streams in both directions.
 CREATE TABLE wide AS
-SELECT row_number AS id,
-       row_number % 1000 AS customer,
-       row_number * 7919 % 100003 AS amount,
-       (row_number * 31 % 1000) / 8.0::float8 AS score,
-       timestamp '2026-01-01' + row_number * interval '1 minute' AS booked_at,
-       row_number % 3 = 0 AS is_open,
-       md5(row_number::text) AS token,
-       'customer ' || row_number AS name,
-       (row_number * 13 % 9973)::numeric / 100 AS price,
-       repeat('x', (row_number % 40)::integer) AS remark
-  FROM generate_series(1, {rows}) AS row_number;
+SELECT number AS id,
+       number % 1000 AS customer,
+       number % 3 = 0 AS is_open,
+       (number * 7919 % 5000)::numeric(15, 2) / 100 AS quantity,
+       (number * 104729 % 1000000)::numeric(15, 2) / 100 AS price,
+       sqrt(number) AS score,
+       1.0::float8 / number AS weight,
+       timestamp '2026-01-01' + number * interval '61.123 seconds' AS booked_at,
+       date '2026-01-01' + number % 700 AS shipped_on,
+       'customer ' || number AS name
+  FROM generate_series(1, {rows}) AS number;
