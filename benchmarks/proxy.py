@@ -11,7 +11,8 @@ cycle. CPU time is that of all processes of a proxy.
                                [--proxy-arguments "--workers 1"] [--json FILE]
 
 Server, proxies and clients share one core unless --cpus names more: the worst case for a proxy,
-and the steadiest figures, as it is no matter then who runs where. Needs pgbouncer (apt-get install pgbouncer) and a C compiler with libpq.
+and the steadiest figures, as it is no matter then who runs where. Needs pgbouncer (apt-get install
+pgbouncer) and a C compiler with libpq.
 """
 
 import argparse

@@ -62,12 +62,12 @@ async def _measure(session_count: int, log_file: Path, arguments: tuple[str, ...
         await _wait_until_listening(port)
         clients = await _open(port, WARM_UP_SESSIONS)
         before = read_resident_kb(pid)
-        clients += await _open(port, session_count)
+        clients += await _open(port, session_count - WARM_UP_SESSIONS)
         after = read_resident_kb(pid)
         for client in clients:
             client.abort()
     server.close()
-    return Idleness(session_count, (after - before) / session_count)
+    return Idleness(session_count, (after - before) / (session_count - WARM_UP_SESSIONS))
 
 
 def read_resident_kb(pid: int) -> int:
