@@ -59,7 +59,6 @@ async def _measure(session_count: int, log_file: Path, arguments: tuple[str, ...
     upstream, port = choose_port(None, [], set()), choose_port(None, [], set())
     server = await loop.create_server(_IdleServer, LOOPBACK, upstream, backlog=1024)
     with started_proxy_process(port, f"{LOOPBACK}:{upstream}", log_file, arguments) as pid:
-        await _wait_until_listening(port)
         clients = await _open(port, WARM_UP_SESSIONS)
         before = read_resident_kb(pid)
         clients += await _open(port, session_count - WARM_UP_SESSIONS)
@@ -96,18 +95,6 @@ def _raise_file_limit() -> int:
     else:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-async def _wait_until_listening(port: int) -> None:
-    async with asyncio.timeout(TIMEOUT_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(LOOPBACK, port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.1)
-            else:
-                writer.close()
-                return
 
 
 async def _open(port: int, count: int) -> list[asyncio.Transport]:

@@ -3,6 +3,7 @@ The ways to the server: direct, through pgbouncer, through the proxy.
 """
 
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -105,9 +106,7 @@ def started_proxy(
     with started_proxy_process(
         port, f"{server.host(kind)}:{server.port}", folder / f"proxy-{kind}.log", arguments
     ) as pid:
-        route = Route(f"sqlml {kind}", _make_conninfo(server, port), pid)
-        _wait_until_answering(route)
-        yield route
+        yield Route(f"sqlml {kind}", _make_conninfo(server, port), pid)
 
 
 @contextmanager
@@ -120,6 +119,7 @@ def started_proxy_process(
     with log_file.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     with _running(process):
+        _wait_until_listening(process, port)
         yield process.pid
 
 
@@ -134,6 +134,18 @@ def _running(process: "subprocess.Popen[bytes]") -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            socket.create_connection((LOOPBACK, port)).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise
+            time.sleep(0.1)
 
 
 def _wait_until_answering(route: Route) -> None:
