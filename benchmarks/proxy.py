@@ -40,7 +40,7 @@ from benchmarks.proxying.cells import (
 from benchmarks.proxying.generator import Generator, Plan, make_generator
 from benchmarks.proxying.goals import judge
 from benchmarks.proxying.idle import measure_idle
-from benchmarks.proxying.recogniser import measure_recogniser
+from benchmarks.proxying.recogniser import measure_recognisers
 from benchmarks.proxying.routes import (
     DIRECT,
     Route,
@@ -95,9 +95,7 @@ def measure(options: argparse.Namespace) -> Figures:
         figures |= {"idle_sessions": idleness.session_count, "idle_kb": idleness.kb_per_session}
         report("idle sessions measured")
     if "recogniser" in options.only:
-        times = measure_recogniser()
-        figures["recognise_us"] = next(iter(times.values()))
-        figures |= {f"recognise_us_{name}": time_us for name, time_us in times.items()}
+        figures |= measure_recognisers()
     return figures
 
 

@@ -5,18 +5,22 @@ How long the proxy looks at a long statement that is not its own.
 import timeit
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 
-from sqlml.statement.rewriter import StatementRewriter
-
-TEXT = b"INSERT INTO notes VALUES ('" + b"nothing of ours is said here, " * 174_763 + b"')"
+# Letters with which words of ours begin, and beginnings of them, as any prose has.
+_ROW = b"(17, 'customer 17', 'some prompt remarks: see the modern preface', 3.50), "
+TEXT = b"INSERT INTO purchases VALUES " + _ROW * (5_000_000 // len(_ROW)) + b"(18)"
 REPEATS = 5
 
 Recogniser = Callable[[bytes], object]
 
 
-def measure_recogniser() -> dict[str, float]:
-    """Microseconds for a text of 5 MB, by recogniser, the one in use first."""
-    return {name: _time_us(recognise) for name, recognise in _find_recognisers().items()}
+def measure_recognisers() -> dict[str, float]:
+    """Microseconds for a text of 5 MB: of the recogniser that is in use, and of each there is."""
+    times = {name: _time_us(recognise) for name, recognise in _find_recognisers().items()}
+    figures = {f"recognise_us_{name}": time_us for name, time_us in times.items()}
+    in_use = times.get("c", times.get("python"))
+    return figures if in_use is None else {"recognise_us": in_use, **figures}
 
 
 def _time_us(recognise: Recogniser) -> float:
@@ -29,9 +33,7 @@ def _time_us(recognise: Recogniser) -> float:
 def _find_recognisers() -> dict[str, Recogniser]:
     found: dict[str, Recogniser] = {}
     for name, module in (("c", "sqlml.proxy._relay"), ("python", "sqlml.proxy.prefilter")):
-        try:
+        # Without a C compiler there is only the one in Python.
+        if find_spec(module) is not None:
             found[name] = import_module(module).may_concern_us
-        except (ImportError, AttributeError):
-            continue
-    found["rewriter"] = StatementRewriter().may_hold_statement
     return found
