@@ -7,9 +7,10 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 
-# Letters with which words of ours begin, and beginnings of them, as any prose has.
-_ROW = b"(17, 'customer 17', 'some prompt remarks: see the modern preface', 3.50), "
-TEXT = b"INSERT INTO purchases VALUES " + _ROW * (5_000_000 // len(_ROW)) + b"(18)"
+SIZE = 5_000_000
+_ROW = b"(17, 'customer 17', 'nothing of ours is said here', 3.50), "
+# Words that begin as ours do or hold the same letters, in every row.
+_NEAR_ROW = b"(17, 'product 17', 'some modern code: see the preface, predicate', 3.50), "
 REPEATS = 5
 
 Recogniser = Callable[[bytes], object]
@@ -17,20 +18,26 @@ Recogniser = Callable[[bytes], object]
 
 def measure_recognisers() -> dict[str, float]:
     """Microseconds for a text of 5 MB: of the recogniser that is in use, and of each there is."""
-    times = {name: _time_us(recognise) for name, recognise in _find_recognisers().items()}
-    figures = {f"recognise_us_{name}": time_us for name, time_us in times.items()}
-    in_use = times.get("c", times.get("python"))
-    return figures if in_use is None else {"recognise_us": in_use, **figures}
+    plain, near = (
+        b"INSERT INTO purchases VALUES " + row * (SIZE // len(row)) for row in (_ROW, _NEAR_ROW)
+    )
+    figures: dict[str, float] = {}
+    for name, recognise in _find_recognisers().items():
+        figures.setdefault("recognise_us", _time_us(recognise, plain))
+        figures.setdefault("recognise_near_misses_us", _time_us(recognise, near))
+        figures[f"recognise_us_{name}"] = _time_us(recognise, plain)
+    return figures
 
 
-def _time_us(recognise: Recogniser) -> float:
-    assert not recognise(TEXT)
-    timer = timeit.Timer("recognise(text)", globals={"recognise": recognise, "text": TEXT})
+def _time_us(recognise: Recogniser, text: bytes) -> float:
+    assert not recognise(text)
+    timer = timeit.Timer("recognise(text)", globals={"recognise": recognise, "text": text})
     count, _ = timer.autorange()
     return min(timer.repeat(REPEATS, count)) / count * 1e6
 
 
 def _find_recognisers() -> dict[str, Recogniser]:
+    """The one in use comes first."""
     found: dict[str, Recogniser] = {}
     for name, module in (("c", "sqlml.proxy._relay"), ("python", "sqlml.proxy.prefilter")):
         # Without a C compiler there is only the one in Python.
