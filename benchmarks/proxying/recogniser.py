@@ -11,7 +11,8 @@ SIZE = 5_000_000
 _ROW = b"(17, 'customer 17', 'nothing of ours is said here', 3.50), "
 # Words that begin as ours do or hold the same letters, in every row.
 _NEAR_ROW = b"(17, 'product 17', 'some modern code: see the preface, predicate', 3.50), "
-REPEATS = 5
+# Many short ones: the best of them had the core for itself.
+CALLS, REPEATS = 100, 50
 
 Recogniser = Callable[[bytes], object]
 
@@ -31,9 +32,9 @@ def measure_recognisers() -> dict[str, float]:
 
 def _time_us(recognise: Recogniser, text: bytes) -> float:
     assert not recognise(text)
-    timer = timeit.Timer("recognise(text)", globals={"recognise": recognise, "text": text})
-    count, _ = timer.autorange()
-    return min(timer.repeat(REPEATS, count)) / count * 1e6
+    names = {"recognise": recognise, "text": text}
+    best_s = min(timeit.repeat("recognise(text)", globals=names, number=CALLS, repeat=REPEATS))
+    return best_s / CALLS * 1e6
 
 
 def _find_recognisers() -> dict[str, Recogniser]:
