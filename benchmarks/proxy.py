@@ -36,6 +36,7 @@ from benchmarks.proxying.cells import (
     describe_stream,
     describe_transactions,
     make_streams,
+    name_routes,
 )
 from benchmarks.proxying.generator import Generator, Plan, make_generator
 from benchmarks.proxying.goals import judge
@@ -73,14 +74,16 @@ def report(message: str) -> None:
     print(f"{time.monotonic() - STARTED:6.0f} s  {message}", file=sys.stderr, flush=True)
 
 
-def report_cell(name: str, cell: Cell, speed: Measure, cpu: Measure) -> None:
-    """Each route's ratio to direct with its quartiles, and the CPU time of its proxy."""
-    routes = [route for route in cell.by_route if route != DIRECT]
-    parts = [
-        f"{route} {cell.spread(route, DIRECT, speed)} [{cell.median(route, cpu):.3g}]"
-        for route in sorted(routes)
-    ]
-    report(f"{name}: direct {cell.median(DIRECT, speed):.4g}/s; {'; '.join(parts)}")
+def report_cell(name: str, cell: Cell, kinds: list[str], speed: Measure, cpu: Measure) -> None:
+    """Ratios of a cell's speed with their quartiles, and the CPU time of the proxies."""
+    report(f"{name}: direct {cell.median(DIRECT, speed):.4g}/s")
+    for kind in kinds:
+        ours, theirs = name_routes(kind)
+        for over, under in ((ours, theirs), (ours, DIRECT), (theirs, DIRECT)):
+            report(f"    {over} by {under}: {cell.spread(over, under, speed)}")
+        report(
+            f"    CPU: {ours} {cell.median(ours, cpu):.3g}, {theirs} {cell.median(theirs, cpu):.3g}"
+        )
 
 
 def measure(options: argparse.Namespace) -> Figures:
@@ -108,7 +111,7 @@ def measure_routes(options: argparse.Namespace, arguments: tuple[str, ...]) -> F
         for kind in options.sockets:
             routes.append(stack.enter_context(started_pgbouncer(server, kind, BUILD)))
             routes.append(stack.enter_context(started_proxy(server, kind, BUILD, arguments)))
-        generator = make_generator(BUILD, str(server.bin_dir / "pg_config"))
+        generator = make_generator(BUILD, server.bin_dir / "pg_config")
         plan = Plan(options.cycles, options.slice_ms / 1e3, options.seed)
         bench = Bench(generator, routes, options.sockets, plan)
         report("everything is up")
@@ -118,12 +121,14 @@ def measure_routes(options: argparse.Namespace, arguments: tuple[str, ...]) -> F
             figures |= measure_streams(bench, read_rows(server))
         if "connections" in options.only:
             cell = generator.connect(routes, plan)
-            report_cell("connections, CPU us", cell, Slice.rate, Slice.proxy_cpu_us)
+            report_cell(
+                "connections, CPU us", cell, options.sockets, Slice.rate, Slice.proxy_cpu_us
+            )
             figures |= describe_connections(cell, options.sockets)
         if "huge" in options.only:
             plan = Plan(min(options.cycles, HUGE_CYCLES), 0.0, options.seed)
             cell = generator.replay(make_huge(), 1, routes, plan)
-            report_cell("huge, CPU us", cell, Slice.rate, Slice.proxy_cpu_us)
+            report_cell("huge, CPU us", cell, options.sockets, Slice.rate, Slice.proxy_cpu_us)
             figures |= describe_huge(cell, options.sockets)
     return figures
 
@@ -135,7 +140,7 @@ def measure_transactions(bench: Bench, modes: list[str], clients: list[int]) -> 
         for count in clients:
             name = f"{mode}_{count}"
             cell = bench.generator.replay(TRANSACTIONS[mode](), count, bench.routes, bench.plan)
-            report_cell(f"{name}, CPU us", cell, Slice.rate, Slice.proxy_cpu_us)
+            report_cell(f"{name}, CPU us", cell, bench.kinds, Slice.rate, Slice.proxy_cpu_us)
             figures |= describe_transactions(cell, name, bench.kinds)
     return figures
 
@@ -145,7 +150,9 @@ def measure_streams(bench: Bench, rows: list[bytes]) -> Figures:
     figures: Figures = {}
     for name, script in make_streams(rows).items():
         cell = bench.generator.replay(script, 1, bench.routes, bench.plan)
-        report_cell(f"{name}, CPU ms per MB", cell, Slice.mb_rate, Slice.proxy_cpu_ms_per_mb)
+        report_cell(
+            f"{name}, CPU ms per MB", cell, bench.kinds, Slice.mb_rate, Slice.proxy_cpu_ms_per_mb
+        )
         figures |= describe_stream(cell, name, bench.kinds)
     return figures
 

@@ -49,13 +49,17 @@ class Generator:
         return read_slices(done.stdout.splitlines())
 
 
-def make_generator(folder: Path, pg_config: str) -> Generator:
-    """Compile it; raises CalledProcessError without a C compiler or libpq's headers."""
-    headers = subprocess.run(
-        [pg_config, "--includedir"], check=True, capture_output=True, text=True
-    ).stdout.strip()
+def make_generator(folder: Path, pg_config: Path) -> Generator:
+    """Compile it with the libpq of an installation; raises CalledProcessError where that fails."""
+    headers, libraries = (_ask(pg_config, option) for option in ("--includedir", "--libdir"))
     program = folder / "load"
     sources = sorted(map(str, SOURCES.glob("*.c")))
-    command = ["cc", "-O2", *WARNINGS, f"-I{headers}", *sources, "-lpq", "-o", str(program)]
+    libpq = [f"-L{libraries}", f"-Wl,-rpath,{libraries}", "-lpq"]
+    command = ["cc", "-O2", *WARNINGS, f"-I{headers}", *sources, *libpq, "-o", str(program)]
     subprocess.run(command, check=True)
     return Generator(program, folder)
+
+
+def _ask(pg_config: Path, option: str) -> str:
+    done = subprocess.run([str(pg_config), option], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
