@@ -1,0 +1,1 @@
+"""PostgreSQL's own test suites, direct and through the proxy; see `__main__`."""
