@@ -17,6 +17,11 @@ check:  ## format, lint, types, warnings of the C compiler
 	$(PYTHON) -m mypy
 	$(MAKE) --silent --always-make -C pg_extension STRICT=1 CC=clang \
 		PG_CONFIG=$$(cat .venv/share/sqlml/postgres)/pg_config
+	@for compiler in gcc clang; do $$compiler -fsyntax-only -std=c11 -D_GNU_SOURCE \
+		-DPy_LIMITED_API=0x030B0000 -Wall -Wextra -Wmissing-prototypes \
+		-Wdeclaration-after-statement -Werror -isystem $$($(PYTHON) -c \
+		'import sysconfig; print(sysconfig.get_path("include"))') \
+		sqlml/proxy/relay_src/*.c || exit 1; done
 
 format:
 	$(PYTHON) -m ruff format .

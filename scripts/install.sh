@@ -109,6 +109,7 @@ make_venv() {
         printf '%s\n' "$place" >.venv/place
     fi
     inputs=$(find pyproject.toml setup.py pg_extension/core pg_extension/python \
+        sqlml/proxy/relay_src \
         -type f \( -name '*.[ch]' -o -name '*.py' -o -name '*.toml' \) | sort)
     # shellcheck disable=SC2086 # a list of names without blanks
     inputs=$(hash_files $inputs)

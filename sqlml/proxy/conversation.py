@@ -9,7 +9,7 @@ the transaction status of the last ReadyForQuery. Follows the protocol's rules f
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
+from enum import Enum, IntEnum
 
 from sqlml.proxy.handover import SessionState
 from sqlml.proxy.names import Names
@@ -38,16 +38,6 @@ class TransactionStatus(Enum):
     IDLE = b"I"
     BLOCK = b"T"
     FAILED = b"E"
-
-
-class CopyPhase(Enum):
-    """Where the server stands in a COPY FROM STDIN."""
-
-    NONE = auto()
-    DATA = auto()
-    """It reads data and ignores every Sync."""
-    ENDED = auto()
-    """It has been sent the end of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +80,7 @@ class Conversation:
         self._awaited = deque(Awaited(AwaitedKind(code)) for code in codes)
         self._status = TransactionStatus.IDLE if state is None else _STATUSES[state.status]
         self._is_skipping = state is not None and state.is_skipping
-        is_copying_in = state is not None and state.is_copying_in
-        self._copy = CopyPhase.DATA if is_copying_in else CopyPhase.NONE
+        self._is_copying_in = state is not None and state.is_copying_in
         self._statement_index = 0 if state is None else state.statement_index
         self.names = Names()
         self.is_logged_in = state is not None and state.is_logged_in
@@ -105,7 +94,7 @@ class Conversation:
 
     def is_idle(self) -> bool:
         """Say whether the server has worked on all that it was sent."""
-        is_still = self._copy is CopyPhase.NONE and not self._is_skipping
+        is_still = not self._is_copying_in and not self._is_skipping
         return is_still and self.is_logged_in and self._head() is None
 
     def is_atomic(self) -> bool | None:
@@ -123,11 +112,11 @@ class Conversation:
         """Take note of a message that goes to the server."""
         kind = awaited.kind
         if kind is AwaitedKind.SYNC:
-            if self._copy is CopyPhase.DATA:
+            if self._is_copying_in:
                 return
             self._is_skipping = False
-        elif kind is AwaitedKind.COPY_END and self._copy is CopyPhase.DATA:
-            self._copy = CopyPhase.ENDED
+        elif kind is AwaitedKind.COPY_END and self._is_copying_in:
+            self._is_copying_in = False
             return
         if self._is_skipping:
             return
@@ -150,7 +139,7 @@ class Conversation:
     def ready(self, status: bytes) -> None:
         """Take note of ReadyForQuery and the transaction status that it tells."""
         self.is_logged_in = True
-        self._copy = CopyPhase.NONE
+        self._is_copying_in = False
         self._status = _STATUSES.get(status, self._status)
         self._statement_index = 0
         # It answers a Sync, perhaps one thought to be lost in data that COPY no longer wanted.
@@ -173,7 +162,7 @@ class Conversation:
 
     def failed(self, sqlstate: bytes) -> None:
         """Take note of ErrorResponse."""
-        self._copy = CopyPhase.NONE
+        self._is_copying_in = False
         head = self._head()
         if head is None or head.kind not in _SKIPPED_AFTER_ERROR:
             return
@@ -228,7 +217,7 @@ class Conversation:
             self._awaited.popleft()
 
     def _complete(self, head: Awaited) -> None:
-        self._copy = CopyPhase.NONE
+        self._is_copying_in = False
         self._executed(head)
         if head.kind is AwaitedKind.QUERY:
             self.names.query_ran()
@@ -239,11 +228,10 @@ class Conversation:
         self._awaited.popleft()
         while self._awaited and self._awaited[0].kind is AwaitedKind.SYNC:
             self._awaited.popleft()
-        if not self._awaited:
-            self._copy = CopyPhase.DATA
-        elif self._awaited[0].kind is AwaitedKind.COPY_END:
+        if self._awaited and self._awaited[0].kind is AwaitedKind.COPY_END:
             self._awaited.popleft()
-            self._copy = CopyPhase.ENDED
+        else:
+            self._is_copying_in = not self._awaited
         self._awaited.appendleft(head)
 
 

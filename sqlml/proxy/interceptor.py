@@ -6,6 +6,7 @@ reply is whose. Pure: knows no socket, so any split of the bytes can be tried.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from sqlml.proxy.conversation import Awaited, AwaitedKind, Conversation, TransactionStatus
 from sqlml.proxy.direction import Direction
@@ -14,7 +15,7 @@ from sqlml.proxy.lookup import Lookup
 from sqlml.proxy.prefilter import may_concern_us
 from sqlml.proxy.replies import edit
 from sqlml.proxy.rewriting import ModelName, Rewriter, Rewriting, Surroundings
-from sqlml.wire.encodings import decode, encode
+from sqlml.wire.encodings import can_encode, decode, encode
 from sqlml.wire.frames import HEADER_SIZE, Frame
 from sqlml.wire.messages import (
     Backend,
@@ -89,6 +90,11 @@ class Interceptor:
         conversation = self._conversation
         is_outside = conversation.status is TransactionStatus.IDLE
         return is_outside and conversation.is_idle() and not self.is_asking
+
+    @property
+    def is_between_replies(self) -> bool:
+        """Whether a message of the proxy's own may go to the client now."""
+        return self._upstream.is_still
 
     @property
     def is_asking(self) -> bool:
@@ -205,7 +211,15 @@ class Interceptor:
             self._conversation.names_matter,
         )
         rewriting = self._rewriter.rewrite(text, surroundings)
-        if may_ask and rewriting is not None and rewriting.unknown:
+        # What is still on its way may change how the server reads backslashes.
+        if "\\" in text and not self._conversation.is_idle():
+            is_on = not surroundings.standard_conforming_strings
+            other = replace(surroundings, standard_conforming_strings=is_on)
+            if not _are_alike(rewriting, self._rewriter.rewrite(text, other)):
+                return None
+        if rewriting is None or not can_encode(rewriting.text, self._client_encoding):
+            return None
+        if may_ask and rewriting.unknown:
             self._lookup = Lookup(rewriting.unknown, self._client_encoding)
             self._client.pause(message)
             self._upstream.take_all(_MAX_REPLY_SIZE, self._on_answer)
@@ -294,6 +308,15 @@ class Interceptor:
         elif name == b"standard_conforming_strings":
             self._standard_conforming_strings = value == b"on"
         return message.raw
+
+
+def _are_alike(one: Rewriting | None, other: Rewriting | None) -> bool:
+    """Say whether the same pieces of the text are ours either way."""
+    if one is None or other is None:
+        return one is other
+    return [(piece.start, piece.end) for piece in one.splices] == [
+        (piece.start, piece.end) for piece in other.splices
+    ]
 
 
 def _read_bind(raw: bytes) -> Awaited | None:

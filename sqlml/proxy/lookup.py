@@ -6,7 +6,7 @@ statement and portal live on. It reads nothing but pg_catalog.
 """
 
 from sqlml.proxy.rewriting import ModelName
-from sqlml.wire.encodings import decode, encode
+from sqlml.wire.encodings import can_encode, decode, encode
 from sqlml.wire.frames import HEADER_SIZE, Frame
 from sqlml.wire.messages import Backend, Field, Frontend, frame, read_fields
 
@@ -45,8 +45,8 @@ class Lookup:
     """One exchange of questions and answers; over when ReadyForQuery has come."""
 
     def __init__(self, models: tuple[ModelName, ...], client_encoding: str):
-        self._models = models[:MAX_MODELS]
         self._client_encoding = client_encoding
+        self._models = list(filter(self._can_ask, models))[:MAX_MODELS]
         self._row: str | None = None
         self.schemas: dict[ModelName, str | None] = {}
         """What was found so far."""
@@ -65,7 +65,7 @@ class Lookup:
         if message.code == Backend.DATA_ROW:
             # One column: its number, its length, its bytes.
             self._row = decode(message.raw[HEADER_SIZE + 6 :], self._client_encoding)
-        elif message.code == Backend.COMMAND_COMPLETE:
+        elif message.code == Backend.COMMAND_COMPLETE and len(self.schemas) < len(self._models):
             self.schemas[self._models[len(self.schemas)]] = self._row
             self._row = None
         elif message.code == Backend.ERROR_RESPONSE:
@@ -81,6 +81,9 @@ class Lookup:
         # All formats are text, and so is the result's.
         bind = frame(Frontend.BIND, _NAME + _NAME + b"\0\0\0\2" + values + b"\0\0")
         return bind + frame(Frontend.EXECUTE, _NAME + b"\0\0\0\0") + _close(b"P")
+
+    def _can_ask(self, model: ModelName) -> bool:
+        return can_encode(f"{model.schema}.{model.name}", self._client_encoding)
 
     def _value(self, text: str) -> bytes:
         raw = encode(text, self._client_encoding)

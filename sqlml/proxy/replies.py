@@ -14,6 +14,8 @@ _TAGS_OF_CALLS = (b"CALL", b"SELECT")
 _SYNTAX_ERROR = b"42601"
 _UNKNOWN_SETTING = b"42704"
 _UNKNOWN_SCHEMA_OR_FUNCTION = (b"3F000", b"42883")
+_UNKNOWN_COLUMN_OR_TABLE = (b"42703", b"42P01")
+_NO_MODEL = b"There is no model of this name either: SHOW MODELS lists them."
 # They tell of the call and of the inside of the SQL API.
 _OF_THE_CALL = (
     Field.POSITION,
@@ -58,7 +60,10 @@ def edit_fields(
     if refusal is not None and _is_of(refusal, fields, original, statement_index):
         return _refused(fields, refusal, client_encoding)
     if original is not None:
-        return {**fields, Field.POSITION: b"%d" % (original + 1)}
+        edited = {**fields, Field.POSITION: b"%d" % (original + 1)}
+        if original in rewriting.absent and fields.get(Field.SQLSTATE) in _UNKNOWN_COLUMN_OR_TABLE:
+            edited.setdefault(Field.HINT, _NO_MODEL)
+        return edited
     splice = rewriting.find_splice(statement_index)
     if splice is None:
         return fields

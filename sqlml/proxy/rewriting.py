@@ -77,6 +77,8 @@ class Rewriting:
     refusal: Refusal | None = None
     unknown: tuple[ModelName, ...] = ()
     """Names in calls which were left because nobody has looked for such models."""
+    absent: tuple[int, ...] = ()
+    """Where in the user's text names stand that were looked for and are no model's."""
     deallocations: tuple[Deallocation, ...] = ()
 
     def find_splice(self, statement_index: int) -> Splice | None:

@@ -34,6 +34,7 @@ class Owner(Protocol):
 
     def on_data(self, side: "Side", data: bytes) -> None: ...
     def on_end_of_data(self, side: "Side") -> None: ...
+    def on_tls_failed(self, side: "Side", error: ssl.SSLError) -> None: ...
     def on_lost(self, side: "Side") -> None: ...
     def on_writable(self, side: "Side", is_writable: bool) -> None: ...
 
@@ -125,7 +126,8 @@ class Side:
             if self.tls is not None and self.tls.has_ended:
                 self._on_end()
         except ssl.SSLError as error:
-            log.debug("tls failed: %s", error)
+            self._owner.on_tls_failed(self, error)
+            # The alert that tells the other end why.
             self._send(self.tls.take() if self.tls is not None else b"")
             self.abort()
         except Exception:

@@ -44,6 +44,8 @@ class Call:
     start: int
     end: int
     """Behind the comma, counted as the start is, from 0."""
+    name_start: int
+    """Where the model's name is."""
     function: str
     model: ModelName
     argument_count: int
@@ -123,7 +125,9 @@ def _read(lexer: Lexer, match: re.Match[str]) -> Call | None:
         names = [unquote(part) for part in parts]
         model = ModelName(names[-1], names[0] if len(names) == 2 else None)
         count = _count_arguments(lexer, mark.end)
-        return Call(match.start(), mark.end, match[1].lower(), model, count) if count else None
+        if count:
+            function = match[1].lower()
+            return Call(match.start(), mark.end, first.start, function, model, count)
     return None
 
 

@@ -52,9 +52,16 @@ class StatementRewriter:
             calls = [call for call in calls if call.start < refusal.start]
         splices += _splice_calls(calls, starts, surroundings.models)
         splices.sort(key=lambda splice: splice.start)
-        unknown = {call.model for call in calls if call.model not in surroundings.models}
+        models = surroundings.models
         return Rewriting(
-            _put_in(text, splices), tuple(splices), refusal, tuple(unknown), deallocations
+            _put_in(text, splices),
+            tuple(splices),
+            refusal,
+            unknown=tuple({call.model for call in calls if call.model not in models}),
+            absent=tuple(
+                call.name_start for call in calls if models.get(call.model, "unknown") is None
+            ),
+            deallocations=deallocations,
         )
 
     def _is_ours(self, text: str, start: int) -> bool:

@@ -52,6 +52,15 @@ def encode(text: str, client_encoding: str) -> bytes:
     return text.encode(*_codec(client_encoding))
 
 
+def can_encode(text: str, client_encoding: str) -> bool:
+    """Say whether all characters exist in this encoding, as escapes in a text may name others."""
+    try:
+        encode(text, client_encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def encode_message(text: str, client_encoding: str) -> bytes:
     """Return the bytes of a message of our own; what cannot be said becomes a `?`."""
     return text.encode(_codec(client_encoding)[0], "replace")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlml.proxy.handover import LOOK_BYTES
+from sqlml.proxy.handover import LOOK_BYTES, SessionState
 from sqlml.proxy.interceptor import MAX_STATEMENT_SIZE, Interceptor
 from sqlml.statement.rewriter import StatementRewriter
 from sqlml.wire.messages import Field, frame, read_fields, write_fields
@@ -218,6 +218,15 @@ def test_a_text_that_is_not_of_its_encoding_goes_on(interceptor):
     assert interceptor.from_client(raw) == raw
 
 
+def test_a_character_that_the_encoding_lacks_goes_on_as_it_was_written(interceptor):
+    interceptor.from_upstream(status("client_encoding", "LATIN1"))
+    call, statement = 'SELECT predict(U&"\\4e2d", c)', 'DROP MODEL U&"\\4e2d"'
+    assert interceptor.from_client(query(call)).endswith(SYNC)
+    assert interceptor.from_upstream(ready()) == b""
+    assert interceptor.take_for_upstream() == query(call)
+    assert interceptor.from_client(query(statement)) == query(statement)
+
+
 def test_string_parsing_follows_the_session(interceptor):
     interceptor.from_upstream(status("standard_conforming_strings", "off"))
     raw = query(r"SELECT 'a\'; SHOW MODELS; --'")
@@ -257,6 +266,96 @@ def test_impossible_lengths_are_the_server_s_to_judge(interceptor):
     raw = query("SELECT 1") + b"Q\0\0\0\1rest" + query("SHOW MODELS")
     assert interceptor.from_client(raw) == raw
     assert interceptor.from_client(query("SHOW MODELS")) == query("SHOW MODELS")
+
+
+def test_a_describe_that_fails_before_a_query_without_sync(interceptor):
+    """The Query is skipped; what is awaited then is the answer to Sync and no more."""
+    interceptor.from_client(describe("S", "none") + query(CREATE) + SYNC)
+    interceptor.from_upstream(response("E", S="ERROR", C="26000", M="x") + ready())
+    assert interceptor.is_idle
+    interceptor.from_client(query("CALL theirs()"))
+    answer = complete("CALL") + ready()
+    assert interceptor.from_upstream(answer) == answer
+
+
+def test_a_describe_that_works_before_a_query_that_fails(interceptor):
+    interceptor.from_client(describe("S", "s") + query("SELECT 1/0"))
+    answer = frame(ord("t"), b"\0\0") + frame(ord("T"), b"\0\0")
+    interceptor.from_upstream(answer + response("E", S="ERROR", C="22012", M="x"))
+    interceptor.from_upstream(ready())
+    assert interceptor.is_idle
+
+
+def test_only_the_head_of_a_text_is_looked_at(interceptor):
+    for blank, is_seen in ((LOOK_BYTES - 100, True), (LOOK_BYTES, False)):
+        text = f"SELECT 1;{' ' * blank}SHOW MODELS;{' ' * LOOK_BYTES}DROP MODEL m"
+        sent = interceptor.from_client(query(text) + SYNC)
+        assert (b"sqlml.show_models()" in sent) == is_seen
+        assert (b"sqlml.drop_model(" in sent) == is_seen
+        assert sent.endswith(SYNC)
+        interceptor.from_upstream(complete("SELECT 1") + ready() + ready())
+
+
+def test_a_backslash_behind_an_unanswered_set_is_not_certain(interceptor):
+    text = r"SELECT 'a\'; SHOW MODELS; --'"
+    assert b"sqlml." in interceptor.from_client(query(text))
+    assert interceptor.from_client(query(text)) == query(text)
+    alike = r"SELECT 'a\b'; SHOW MODELS"
+    assert b"sqlml." in interceptor.from_client(query(alike))
+
+
+def test_a_deallocated_name_is_the_client_s_again(interceptor):
+    interceptor.from_client(parse("DROP MODEL m", "s1") + SYNC)
+    interceptor.from_upstream(PARSED + ready())
+    assert interceptor.state() is None
+    interceptor.from_client(query('SELECT 1; deallocate PREPARE "s1"'))
+    interceptor.from_upstream(complete("SELECT 1") + complete("DEALLOCATE") + ready())
+    assert interceptor.state() is not None
+    interceptor.from_client(bind("", "s1") + execute() + SYNC)
+    answer = BOUND + complete("CALL") + ready()
+    assert interceptor.from_upstream(answer) == answer
+
+
+def test_a_session_can_go_when_nothing_of_ours_is_left(interceptor):
+    """And whoever goes on knows what this one knew."""
+    assert interceptor.state() is not None
+    interceptor.from_upstream(status("client_encoding", "LATIN1"))
+    interceptor.from_client(query("BEGIN")[:3])
+    assert interceptor.state() is None
+    interceptor.from_client(query("BEGIN")[3:])
+    assert interceptor.state() is None
+    interceptor.from_upstream(complete("BEGIN") + ready("T")[:3])
+    assert interceptor.state() is None
+    interceptor.from_upstream(ready("T")[3:])
+    state = interceptor.state()
+    assert state == SessionState(b"T", "LATIN1", is_logged_in=True, awaited=b"")
+    assert atomic_of(Interceptor(StatementRewriter(), state).from_client(query(CREATE))) is True
+
+
+def test_a_session_stays_while_names_of_ours_live(interceptor):
+    interceptor.from_client(once("SHOW MODELS") + SYNC)
+    rows = frame(ord("T"), b"\0\0")
+    interceptor.from_upstream(PARSED + BOUND + rows + complete("SELECT 0") + ready())
+    # The unnamed statement can be bound again.
+    assert interceptor.is_idle
+    assert interceptor.state() is None
+    interceptor.from_client(query("SELECT 1"))
+    interceptor.from_upstream(complete("SELECT 1") + ready())
+    assert interceptor.state() is not None
+
+
+def test_a_session_that_is_not_understood_stays(interceptor):
+    interceptor.from_client(b"Q\0\0\0\1")
+    assert interceptor.state() is None
+
+
+def test_a_session_taken_over_in_the_middle():
+    state = SessionState(is_logged_in=True, awaited=b"PBDESQ")
+    interceptor = Interceptor(StatementRewriter(), state)
+    assert atomic_of(interceptor.from_client(query(CREATE))) is None
+    theirs = PARSED + BOUND + EMPTY + complete("CALL") + ready() + complete("CALL") + ready()
+    assert interceptor.from_upstream(theirs) == theirs
+    assert interceptor.from_upstream(complete("CALL")) == complete("CREATE MODEL")
 
 
 FROM_CLIENT = (

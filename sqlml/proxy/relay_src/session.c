@@ -405,7 +405,9 @@ on_end(Relay *relay, Side *side)
 	side->has_ended = true;
 	if (session->phase == PHASE_RELAYING)
 		pass_held(relay, side);
-	if (session->phase == PHASE_RELAYING && is_client(side))
+	/* Who said so and is owed nothing need not wait for the server */
+	if (session->phase == PHASE_RELAYING && is_client(side) &&
+		!(session->has_terminated && session->conversation.count == 0))
 	{
 		pass_end(session);
 		update_interest(relay, session);
