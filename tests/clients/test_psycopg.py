@@ -56,8 +56,7 @@ def test_prepared_create(connection):
         assert cursor.statusmessage == "CREATE MODEL"
         assert cursor.description is None
         assert notices.count(PROGRESS) == version
-        (row,) = connection.execute("SHOW MODEL pg3").fetchall()[6:7]
-        assert row == ("version", str(version))
+        assert dict(connection.execute("SHOW MODEL pg3"))["version"] == str(version)
     cursor = connection.execute("SELECT predict_pg3(f) FROM flowers f WHERE width > %s", [1.5])
     assert {kind for (kind,) in cursor} == KINDS
     assert connection.execute("DROP MODEL pg3", prepare=True).statusmessage == "DROP MODEL"
