@@ -100,18 +100,6 @@ def test_cancel_after_the_first_notice(run, oracle):
     oracle.check_cancelled("async_endless")
 
 
-def test_time_out(run, oracle):
-    """asyncpg keeps the time itself and sends a cancel request."""
-
-    async def work(connection, notices):
-        with pytest.raises(TimeoutError):
-            await connection.execute(create("async_late", ENDLESS), timeout=1)
-        assert await connection.fetchval("SELECT 1") == 1
-
-    run(work)
-    oracle.check_cancelled("async_late")
-
-
 def test_cursors(run, flower):
     """Rows in portions, out of a named statement and a portal."""
 

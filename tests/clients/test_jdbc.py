@@ -50,7 +50,7 @@ def test_create_predict_drop(facts):
 
 
 def test_commit(facts):
-    assert facts["commit"] == ["0", STARTS_LATER.format("jdbc"), "200", "0"]
+    assert facts["commit"] == ["0", STARTS_LATER.format("jdbc"), "true", "0"]
 
 
 @MODES

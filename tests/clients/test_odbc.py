@@ -63,15 +63,15 @@ def test_create_predict_drop(automatic):
     assert "odbc" not in {row.model for row in automatic.execute("SHOW MODELS")}
 
 
-def test_commit(connection):
+def test_commit(connection, oracle):
     """`BEGIN;CREATE MODEL …` arrives as one query."""
     cursor = connection.execute(create("odbc_committed"))
     assert STARTS_LATER.format("odbc_committed") in str(cursor.messages)
     connection.commit()
-    connection.autocommit = True
-    connection.execute("CALL sqlml.wait('odbc_committed')")
-    assert connection.execute(count_right("odbc_committed")).fetchval() == 200
+    oracle.check_committed("odbc_committed")
     connection.execute("DROP MODEL odbc_committed")
+    connection.commit()
+    assert oracle.count_models("odbc_committed") == 0
 
 
 def test_roll_back(connection, oracle):
@@ -113,8 +113,10 @@ def test_cancel_while_it_trains(automatic, oracle):
     cursor = automatic.cursor()
 
     def cancel():
-        wait_until(lambda: oracle.has_begun("odbc_endless"))
-        cursor.cancel()
+        try:
+            wait_until(lambda: oracle.has_begun("odbc_endless"), 100)
+        finally:
+            cursor.cancel()
 
     canceller = threading.Thread(target=cancel)
     canceller.start()

@@ -44,6 +44,7 @@ def run(request, proxy_dsn):
     return run
 
 
+@pytest.mark.parametrize("run", ["asyncpg"], indirect=True)
 def test_create_predict_drop(run):
     def work(connection):
         connection.execute(sa.text(create("alchemy")))

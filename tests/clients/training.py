@@ -22,9 +22,10 @@ SELECT g % 40 / 10.0::float8 AS width, g % 7 AS petals,
 """
 KINDS = {"rose", 'Tür kis "x"'}
 
-QUICK = "trials = 1"
+# Starting processes is most of the work.
+QUICK = "trials = 1, processes = 1"
 # Nothing ends it in time but a cancel request.
-ENDLESS = "trials = 100000, time_limit = '10 min'"
+ENDLESS = "trials = 100000, time_limit = '2 min', processes = 1"
 
 # The first notice of a training, and the notice of one that has to wait for its commit.
 PROGRESS = "read 200 rows with 2 columns"
@@ -71,7 +72,12 @@ class Oracle:
     def check_cancelled(self, model: str) -> None:
         """Fail the test unless the model is gone and its last job is aborted soon."""
         assert self.count_models(model) == 0
-        wait_until(lambda: self._read_status(model) == "aborted")
+        wait_until(lambda: self._read_status(model) == "aborted", 60)
+
+    def check_committed(self, model: str) -> None:
+        """Fail the test unless the model has a job, which it has from its commit on."""
+        assert self.count_models(model) == 1
+        assert self.count_jobs(model) == 1
 
     def check_rolled_back(self, model: str) -> None:
         """Fail the test unless nothing is left of the model, its job included."""

@@ -82,8 +82,7 @@ public class Client {
             facts.add(statement.getWarnings().getMessage());
             connection.commit();
             connection.setAutoCommit(true);
-            statement.execute("CALL sqlml.wait('jdbc')");
-            facts.add(count(connection, "SELECT count(*) FROM flowers f WHERE kind = predict_jdbc(f)"));
+            facts.add(hasModel(connection, "jdbc"));
             facts.add(statement.executeUpdate("DROP MODEL jdbc"));
         }
     }
