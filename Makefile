@@ -7,7 +7,8 @@ PYTHON := .venv/bin/python
 demo: install  ## see sqlml at work
 	@scripts/demo.sh
 
-test: install  ## the whole test suite; PYTEST_ARGS="-k proxy" runs a part
+test:  ## the whole test suite; PYTEST_ARGS="-k proxy" runs a part
+	@scripts/install.sh --test
 	$(PYTHON) -m pytest $(PYTEST_ARGS)
 
 check:  ## format, lint, types, warnings of the C compiler

