@@ -134,8 +134,6 @@ look_at_client(Relay *relay, Session *session, const uint8_t *data, size_t size,
 			if (*verdict == MIGRATE || client->needed > HEADER_SIZE)
 				return at;
 		}
-		if (frame[0] == 'X')
-			session->has_terminated = true;
 		if (is_tracked(frame[0]) && !note_sent(&session->conversation, frame[0]))
 		{
 			*verdict = GIVE_UP;

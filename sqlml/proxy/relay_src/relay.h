@@ -60,7 +60,6 @@ struct Session
 	bool		declined_tls;
 	bool		declined_gss;
 	bool		is_replication;
-	bool		has_terminated; /* the client said that it leaves */
 	bool		was_challenged; /* the server asked for a proof of identity */
 	bool		standard_conforming_strings;
 	char		client_encoding[ENCODING_SIZE];
