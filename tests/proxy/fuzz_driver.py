@@ -152,7 +152,7 @@ class _Session:
 
     def _end(self, client: socket.socket, server: socket.socket) -> Iterator[bool]:
         match self._plan.ending:
-            case Ending.TERMINATE if not self._to_server:
+            case Ending.TERMINATE if not self._to_server and not self._to_client:
                 client.sendall(b"X\0\0\0\4")
                 client.close()
                 yield from _receive(server, b"X\0\0\0\4", may_end=True)

@@ -58,6 +58,14 @@ TEXTS = [
     "SELECT predict('m', t) FROM t",
     "SELECT sqlml.predict('m', 'model')",
     "VALUES ('model'); ; SELECT 'model';",
+    "SELECT predict(a, b) FROM (VALUES (1, 2)) AS t (a, b)",
+    "SELECT 'predict(a, b)' AS predict, $$SHOW sqlml.proxy$$ /* predict(a, b) */",
+    "SELECT pg_temp.predict(a, b) FROM (VALUES (1, 2)) AS t (a, b)",
+    "CREATE FUNCTION pg_temp.predict(model int, int) RETURNS int LANGUAGE sql AS 'SELECT $1';"
+    "SELECT pg_temp.predict(model, 2) FROM (SELECT 1 AS model) AS t",
+    "BEGIN; SELECT predict(a, b) FROM (VALUES (1, 2)) AS t (a, b)",
+    "SET sqlml.other = 1; SHOW sqlml.other",
+    "SELECT current_setting('sqlml.proxy')",
     ";",
     "",
     "NOTIFY model, 'models'",
@@ -143,6 +151,21 @@ CONVERSATIONS = {
     "a function call": (
         frame(ord("F"), (2108).to_bytes(4, "big") + b"\0\0\0\0\0\0"),
         1,
+    ),
+    "a call that may be a model's": (
+        query("BEGIN")
+        + (once("SELECT predict(a, 2) FROM (SELECT 1 AS a) AS t") + query("SELECT 1") + SYNC)
+        + query("SELECT predict(a, 2)")
+        + query("ROLLBACK")
+        + parse("SELECT 1 AS kept")
+        + parse("SELECT predict(a, 2) FROM (SELECT 1 AS a) AS t", "named")
+        + SYNC
+        + (bind() + execute() + SYNC),
+        6,
+    ),
+    "a Describe that fails, then a query without Sync": (
+        describe("S", "none") + query("SELECT 1") + SYNC + query("SELECT 'model'"),
+        2,
     ),
     "failed block": (query("BEGIN") + query("SELECT 1/0") + query("SELECT 'model'"), 3),
     "NUL in the text": (frame(ord("Q"), b"SELECT 'model\0'\0"), 1),
