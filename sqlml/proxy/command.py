@@ -17,7 +17,14 @@ from sqlml.errors import SettingNotUsable
 from sqlml.proxy.address import ListenAddress, UpstreamAddress
 from sqlml.proxy.limits import Limits
 from sqlml.proxy.settings import ProxySettings
-from sqlml.proxy.tls import ClientEncryption, ClientTls, Identity, UpstreamEncryption, UpstreamTls
+from sqlml.proxy.tls import (
+    VERIFYING,
+    ClientEncryption,
+    ClientTls,
+    Identity,
+    UpstreamEncryption,
+    UpstreamTls,
+)
 
 _UPSTREAM_PORT = 5432
 
@@ -64,6 +71,13 @@ def _read_seconds(text: str) -> float:
     return seconds
 
 
+def _read_patience(text: str) -> float:
+    seconds = _read_seconds(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError("nobody can do it in no time")
+    return seconds
+
+
 def _read_client_encryption(text: str) -> ClientEncryption:
     return ClientEncryption(_one_of(text, tuple(ClientEncryption)))
 
@@ -89,8 +103,8 @@ OPTIONS = (
     ),
     Option("workers", "N", "processes (default: one for each core)", _read_count),
     Option("max-connections", "N", "sessions (default: as files can be opened for)", _read_count),
-    Option("start-time", "S", "seconds a client may take to ask", _read_seconds, 60.0),
-    Option("connect-time", "S", "seconds the server may take to answer", _read_seconds, 10.0),
+    Option("start-time", "S", "seconds a client may take to ask", _read_patience, 60.0),
+    Option("connect-time", "S", "seconds the server may take to answer", _read_patience, 10.0),
     Option("drain-time", "S", "seconds for busy sessions after SIGTERM", _read_seconds, 30.0),
     Option(
         "client-tls",
@@ -166,6 +180,7 @@ def read_command(given: Mapping[str, Any], listen_host: str) -> ProxyCommand:
     values |= _read_file(config) if config is not None else {}
     values |= {key: value for key, value in given.items() if key in values}
     identity = _pair(values, "tls")
+    _check_use(values)
     mode = values["client_tls"] or (ClientEncryption.ALLOW if identity else None)
     settings = ProxySettings(
         workers=values["workers"] or len(os.sched_getaffinity(0)),
@@ -191,6 +206,25 @@ def read_command(given: Mapping[str, Any], listen_host: str) -> ProxyCommand:
         UpstreamAddress(*values["upstream"]),
         settings,
     )
+
+
+def _check_use(values: Mapping[str, Any]) -> None:
+    """Refuse files that would not be looked at: somebody relies on them."""
+    if values["tls_ca"] is not None and values["tls_cert"] is None:
+        raise SettingNotUsable(
+            "--tls-ca needs TLS towards clients", hint="Give --tls-cert and --tls-key too."
+        )
+    mode = values["upstream_tls"]
+    if values["upstream_cert"] is not None and mode is UpstreamEncryption.DISABLE:
+        raise SettingNotUsable(
+            "--upstream-cert needs TLS towards the server",
+            hint="Use --upstream-tls require or stronger.",
+        )
+    if values["upstream_ca"] is not None and mode not in VERIFYING:
+        raise SettingNotUsable(
+            f"--upstream-ca is not looked at with --upstream-tls {mode}",
+            hint="Use --upstream-tls verify-ca or verify-full.",
+        )
 
 
 def _read_file(path: Path) -> dict[str, Any]:

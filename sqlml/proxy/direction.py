@@ -93,6 +93,10 @@ class Direction:
         pieces += [self.forward(data) for data in waiting]
         return b"".join(pieces)
 
+    def end(self) -> bytes:
+        """Return what waits for the rest of a frame, because no more bytes will come."""
+        return b"" if self._is_dropping else self._reader.release()
+
     def _run(self) -> Iterator[bytes]:
         if self._paused_at is not None:
             return

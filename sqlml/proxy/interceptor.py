@@ -92,6 +92,11 @@ class Interceptor:
         return is_outside and conversation.is_idle() and not self.is_asking
 
     @property
+    def is_between_replies(self) -> bool:
+        """Whether a message of the proxy's own may go to the client now."""
+        return self._upstream.is_still
+
+    @property
     def is_asking(self) -> bool:
         """Whether the client's bytes wait for an answer to a question of ours."""
         return self._lookup is not None
@@ -117,6 +122,14 @@ class Interceptor:
     def from_upstream(self, data: bytes) -> bytes:
         """Return the bytes to send to the client; see also `take_for_upstream`."""
         return self._upstream.forward(data)
+
+    def end_of_client(self) -> bytes:
+        """Return the last bytes to send to the server, once the client has ended."""
+        return self._client.end()
+
+    def end_of_upstream(self) -> bytes:
+        """Return the last bytes to send to the client, once the server has ended."""
+        return self._upstream.end()
 
     def take_for_upstream(self) -> bytes:
         """Return the bytes for the server that a reply has made ready."""

@@ -9,6 +9,7 @@ or is handed over by the relay, to which it goes back when nothing of ours is le
 import asyncio
 import logging
 import socket
+import ssl
 from enum import Enum, auto
 from typing import Protocol
 
@@ -129,16 +130,20 @@ class Session:
         self._interceptor = Interceptor(self._house.rewriter, handover.state)
         self._upstream = Side(self, socket.socket(fileno=handover.upstream_fd))
         self._upstream_passing = handover.upstream_passing
+        self._has_client_ended = handover.has_client_ended
+        # While these wait the session must not go back to the relay.
+        self._pending = [handover.from_client] if handover.from_client else []
         self.client.write(handover.to_client)
         self._upstream.write(handover.to_upstream)
         self._upstream.set_reading(True)
-        self.client.set_reading(True)
+        self.client.set_reading(not self._has_client_ended)
         if handover.from_upstream:
             self._upstream.feed(handover.from_upstream)
+        self._pending = []
         if handover.from_client:
             self.client.feed(handover.from_client)
-        if handover.has_client_ended:
-            self.on_end_of_data(self.client)
+        if self._has_client_ended and not self._is_asking:
+            self._upstream.write_eof()
 
     def drain(self) -> None:
         """End as soon as no statement and no transaction is under way."""
@@ -149,10 +154,13 @@ class Session:
             self._end_if_idle()
 
     def stop(self) -> None:
-        """End now."""
+        """End now, with a word to the client if one fits between the server's messages."""
         self._end_if_idle()
-        if self._phase is not Phase.CLOSED:
-            log_event(logging.INFO, "session cut off", session=self.name, client=self.client.peer)
+        if self._phase is Phase.CLOSED:
+            return
+        if self._may_speak:
+            self._refuse(stopping())
+        else:
             self.close()
 
     def close(self) -> None:
@@ -186,15 +194,31 @@ class Session:
             self._start_up(data)
 
     def on_end_of_data(self, side: Side) -> None:
+        if side is not self.client:
+            self._say_last_words()
         if side is not self.client or self._phase in (Phase.STARTUP, Phase.CLOSED):
             self.close()
             return
         # The server may still owe answers, so only this direction ends.
         self._has_client_ended = True
         if self._upstream is not None and not self._is_asking:
-            self._upstream.write_eof()
+            self._end_upstream()
+
+    def on_tls_failed(self, side: Side, error: ssl.SSLError) -> None:
+        if self._phase is Phase.STARTUP:
+            self._house.counters.add(Counter.START_UPS_REFUSED)
+        log_event(
+            logging.INFO,
+            "tls failed",
+            session=self.name,
+            client=self.client.peer,
+            side="client" if side is self.client else "upstream",
+            reason=error.reason,
+        )
 
     def on_lost(self, side: Side) -> None:
+        if side is not self.client:
+            self._say_last_words()
         # Who asked to cancel need not wait for it.
         if side is not self.client or not self._is_cancel_request:
             self.close()
@@ -222,6 +246,14 @@ class Session:
     def _is_asking(self) -> bool:
         """Whether what the client sends waits for an answer to a question of the proxy's own."""
         return self._interceptor is not None and self._interceptor.is_asking
+
+    @property
+    def _may_speak(self) -> bool:
+        """Whether a message of the proxy's own would stand between two of the server's."""
+        interceptor = self._interceptor
+        return interceptor is not None and (
+            not self._upstream_passing and interceptor.is_between_replies
+        )
 
     def _on_upstream_data(self, data: bytes) -> None:
         self._house.counters.add(Counter.BYTES_FROM_UPSTREAM, len(data))
@@ -254,16 +286,30 @@ class Session:
     def _go_on(self, data: bytes) -> None:
         """Send what has waited for the answer to a question of ours."""
         assert self._upstream is not None
-        if not self._is_asking:
-            self.client.set_reading(True)
         self._upstream.write(data)
+        if not self._is_asking:
+            self.client.set_reading(not self._upstream.is_full)
         if self._has_client_ended and not self._is_asking:
-            self._upstream.write_eof()
+            self._end_upstream()
+
+    def _end_upstream(self) -> None:
+        """Send what the client has left unfinished, and that no more comes."""
+        assert self._upstream is not None
+        if self._interceptor is not None:
+            self._upstream.write(self._interceptor.end_of_client())
+        self._upstream.write_eof()
+
+    def _say_last_words(self) -> None:
+        """Send what the server has left unfinished, such as an error of an older protocol."""
+        if self._interceptor is not None:
+            self.client.write(self._interceptor.end_of_upstream())
 
     def _give_back(self) -> None:
         """Hand the session over to the relay, if nothing in it needs us and nothing waits."""
         upstream = self._upstream
         if upstream is None or self._interceptor is None or self._has_client_ended:
+            return
+        if self._pending:
             return
         if self.client.has_unsent or upstream.has_unsent or self._phase is not Phase.FORWARDING:
             return
@@ -360,9 +406,14 @@ class Session:
         if pending:
             self._send(pending)
         if self._has_client_ended:
-            self._upstream.write_eof()
+            self._end_upstream()
         self.client.set_reading(not self._upstream.is_full)
+        if log.isEnabledFor(logging.DEBUG):
+            self._log_begin(packet)
+
+    def _log_begin(self, packet: StartupPacket) -> None:
         parameters = packet.parameters()
+        upstream_tls = self._upstream.tls if self._upstream is not None else None
         log_event(
             logging.DEBUG,
             "cancel request" if self._is_cancel_request else "session began",
@@ -371,8 +422,8 @@ class Session:
             user=parameters.get(b"user"),
             database=parameters.get(b"database"),
             application_name=parameters.get(b"application_name"),
-            tls=self.client.tls.version if self.client.tls else None,
-            upstream_tls=connection.tls.version if connection.tls else None,
+            tls=self.client.tls.version if self.client.tls is not None else None,
+            upstream_tls=upstream_tls.version if upstream_tls is not None else None,
         )
 
     def _make_rules(self, packet: StartupPacket, connection: Connection) -> LoginRules:
@@ -412,7 +463,7 @@ class Session:
             self._start_timer = None
 
     def _end_if_idle(self) -> None:
-        if self._interceptor is None or not self._interceptor.is_idle:
+        if self._interceptor is None or not self._interceptor.is_idle or not self._may_speak:
             return
         if self._upstream is not None:
             self._upstream.write(_TERMINATE)

@@ -9,6 +9,7 @@ from sqlml.errors import SettingNotUsable
 from sqlml.proxy.address import UpstreamAddress
 from sqlml.proxy.limits import Limits
 from sqlml.proxy.tls import (
+    VERIFYING,
     ClientEncryption,
     ClientTls,
     UpstreamEncryption,
@@ -19,11 +20,7 @@ from sqlml.proxy.tls import (
 )
 from sqlml.proxy.upstream import Upstream
 
-_MUST_ENCRYPT = (
-    UpstreamEncryption.REQUIRE,
-    UpstreamEncryption.VERIFY_CA,
-    UpstreamEncryption.VERIFY_FULL,
-)
+_MUST_ENCRYPT = (UpstreamEncryption.REQUIRE, *VERIFYING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ class Owner(Protocol):
 
     def on_data(self, side: "Side", data: bytes) -> None: ...
     def on_end_of_data(self, side: "Side") -> None: ...
+    def on_tls_failed(self, side: "Side", error: ssl.SSLError) -> None: ...
     def on_lost(self, side: "Side") -> None: ...
     def on_writable(self, side: "Side", is_writable: bool) -> None: ...
 
@@ -125,7 +126,8 @@ class Side:
             if self.tls is not None and self.tls.has_ended:
                 self._on_end()
         except ssl.SSLError as error:
-            log.debug("tls failed: %s", error)
+            self._owner.on_tls_failed(self, error)
+            # The alert that tells the other end why.
             self._send(self.tls.take() if self.tls is not None else b"")
             self.abort()
         except Exception:
@@ -197,7 +199,22 @@ class Side:
         elif size == 0:
             self._on_end()
         else:
-            self.feed(bytes(_SCRATCH[:size]))
+            self._take(bytes(_SCRATCH[:size]))
+
+    def _take(self, data: bytes) -> None:
+        """Take bytes from the socket; if it has failed behind them, the last ones too."""
+        # uvloop tells of a reset once, with the bytes that came before it, and then no more.
+        has_failed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        self.feed(data)
+        while has_failed and self._phase is _Phase.OPEN:
+            try:
+                size = self._socket.recv_into(_SCRATCH)
+            except OSError:
+                size = 0
+            if size:
+                self.feed(bytes(_SCRATCH[:size]))
+            else:
+                self.abort()
 
     def _on_end(self) -> None:
         if self._has_ended:

@@ -41,6 +41,10 @@ class UpstreamEncryption(StrEnum):
     VERIFY_FULL = "verify-full"
 
 
+VERIFYING = (UpstreamEncryption.VERIFY_CA, UpstreamEncryption.VERIFY_FULL)
+"""The modes in which the server's certificate must be signed by somebody known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A certificate and its key, in files."""
@@ -96,7 +100,7 @@ def make_upstream_context(tls: UpstreamTls) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context)
-    is_verified = tls.mode in (UpstreamEncryption.VERIFY_CA, UpstreamEncryption.VERIFY_FULL)
+    is_verified = tls.mode in VERIFYING
     context.check_hostname = tls.mode is UpstreamEncryption.VERIFY_FULL
     context.verify_mode = ssl.CERT_REQUIRED if is_verified else ssl.CERT_NONE
     if tls.authorities is not None:
@@ -110,7 +114,8 @@ def make_upstream_context(tls: UpstreamTls) -> ssl.SSLContext | None:
 
 def read_certificate(identity: Identity) -> bytes:
     """Return the certificate that the other end sees, as DER."""
-    text = identity.certificate.read_text()
+    # What stands around the certificates is anybody's.
+    text = identity.certificate.read_text("latin-1")
     end = "-----END CERTIFICATE-----"
     begin = text.index("-----BEGIN CERTIFICATE-----")
     return ssl.PEM_cert_to_DER_cert(text[begin : text.index(end) + len(end)])

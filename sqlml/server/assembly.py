@@ -118,12 +118,12 @@ def make_worker(folder: StackFolder, record: StackRecord) -> Child:
 
 
 def make_proxy(folder: StackFolder, record: StackRecord) -> Child:
-    """The proxy; it knows no password."""
+    """The proxy; it knows no password, so the cluster asks for one on its socket too."""
     command = [
         *OWN_COMMAND,
         "proxy",
         f"--listen={record.proxy_host}:{record.proxy_port}",
-        f"--upstream={LOOPBACK}:{record.port}",
+        f"--upstream={folder.socket_dir or LOOPBACK}:{record.port}",
         "--workers=1",
         f"--drain-time={PROXY_DRAIN_S}",
     ]

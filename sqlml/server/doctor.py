@@ -47,6 +47,7 @@ def examine(data_dir: Path) -> list[Finding]:
         *_examine_libraries(),
         *_examine_servers(),
         _examine_scoring_module(),
+        _examine_relay(),
         _examine_data_dir(data_dir),
     ]
 
@@ -114,6 +115,20 @@ def _examine_scoring_module() -> Finding:
             "Install sqlml with a C compiler at hand (apt-get install gcc python3-dev).",
         )
     return Finding("scoring module", "can be imported")
+
+
+def _examine_relay() -> Finding:
+    try:
+        importlib.import_module("sqlml.proxy._relay")
+    except ImportError as error:
+        return Finding(
+            "relay of the proxy",
+            str(error),
+            "The proxy works without it, at a fraction of its speed. Install sqlml with a C"
+            " compiler at hand (apt-get install gcc python3-dev).",
+            is_essential=False,
+        )
+    return Finding("relay of the proxy", "can be imported")
 
 
 def _examine_data_dir(data_dir: Path) -> Finding:

@@ -46,10 +46,10 @@ def proxy_usage(stack) -> Callable[[], tuple[int, int]]:
     return measure
 
 
-@pytest.fixture(scope="module")
-def own_proxy(dsn: str) -> Iterator[Proxy]:
+@pytest.fixture(scope="module", params=[(), ("--no-relay",)], ids=["relay", "python"])
+def own_proxy(request: pytest.FixtureRequest, dsn: str) -> Iterator[Proxy]:
     """A proxy of the module's own before the stack's server, so that nobody else uses it."""
-    with proxy_before(*address(dsn)) as proxy:
+    with proxy_before(*address(dsn), *request.param) as proxy:
         yield proxy
 
 

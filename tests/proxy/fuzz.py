@@ -1,9 +1,10 @@
 """
-Fuzz a proxy: `python -m tests.proxy.fuzz [SESSIONS [FIRST]]`.
+Fuzz a proxy: `python -m tests.proxy.fuzz [SESSIONS [FIRST]] [OPTION...]`.
 
-Starts `sqlml proxy` (or what SQLML_TEST_PROXY_COMMAND names) before a server of its own and plays
-planned sessions through it. A session that fails names its number; FIRST repeats it. In the end
-the proxy must hold no more files than before and little more memory, and stop when it is told.
+Starts `sqlml proxy` with the options (or what SQLML_TEST_PROXY_COMMAND names) before a server of
+its own and plays planned sessions through it. A session that fails names its number; FIRST repeats
+it. In the end the proxy must hold no more files than before and little more memory, and stop when
+it is told.
 """
 
 import argparse
@@ -31,11 +32,11 @@ def settle(proxy: Proxy, files: int) -> Usage:
     return usage
 
 
-def fuzz(sessions: int, first: int, log: Path | None = None) -> Iterator[str]:
+def fuzz(sessions: int, first: int, *options: str, log: Path | None = None) -> Iterator[str]:
     """Play the sessions; yield what is wrong."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=256) as server,
-        proxy_before("127.0.0.1", server.getsockname()[1], log=log) as proxy,
+        proxy_before("127.0.0.1", server.getsockname()[1], *options, log=log) as proxy,
     ):
         listener, idle = Listener(server), proxy.usage().files
         middle = first + min(_WARM_UP, sessions // 2)
@@ -56,9 +57,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fuzz a proxy.")
     parser.add_argument("sessions", type=int, nargs="?", default=100_000)
     parser.add_argument("first", type=int, nargs="?", default=0)
-    options = parser.parse_args()
+    options, of_proxy = parser.parse_known_args()
+    log = Path(f"build/fuzz/proxy{'-'.join(of_proxy)}.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    for fault in fuzz(options.sessions, options.first, Path("build/fuzz/proxy.log")):
+    for fault in fuzz(options.sessions, options.first, *of_proxy, log=log):
         sys.stderr.write(f"{fault}\n")
         count += 1
         if count == _FAILURES:

@@ -12,8 +12,8 @@ Pure: opens nothing. The texts of babble and of replication sessions are never o
 
 import random
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from sqlml.proxy.rewriting import Surroundings
@@ -266,13 +266,26 @@ class _Dialogue:
     def login(self) -> Exchange:
         return self._exchange(_Turn(answer=_LOGIN, shown=_LOGIN))
 
-    def turn(self) -> Exchange:
-        turn = _Turn()
-        if self._dice.random() < 0.1:
-            self._create(turn)
+    def turns(self) -> Iterator[Exchange]:
+        """The client waits for the answers of each turn."""
+        for _ in range(self._dice.randrange(6)):
+            turn = _Turn()
+            if self._dice.random() < 0.1:
+                self._create(turn)
+            yield self._exchange(self._fill(turn))
+
+    def overlapping_turns(self) -> Iterator[Exchange]:
+        """The client goes on while the answers of the turn before come."""
+        before = _Turn()
+        for turn in (*(self._fill(_Turn()) for _ in range(self._dice.randrange(6))), _Turn()):
+            mixed = _Turn(turn.sent, turn.got, before.answer, before.shown)
+            yield replace(self._exchange(mixed), is_at_once=True)
+            before = turn
+
+    def _fill(self, turn: _Turn) -> _Turn:
         for _ in range(self._dice.choice((1, 1, 2, 6))):
             self._dice.choice((self._simple, self._simple, self._extended, self._copy))(turn)
-        return self._exchange(turn)
+        return turn
 
     def _exchange(self, turn: _Turn) -> Exchange:
         size = _piece_size(self._dice, max(len(turn.sent), len(turn.answer)))
@@ -368,5 +381,6 @@ def _dialogue(number: int, dice: random.Random) -> Plan:
     is_read = dice.random() < 0.9
     opening = _startup(number, dice, **({} if is_read else {"replication": "database"}))
     dialogue = _Dialogue(dice, is_read=is_read)
-    exchanges = [dialogue.login(), *(dialogue.turn() for _ in range(dice.randrange(6)))]
+    turns = dialogue.turns if dice.random() < 0.5 else dialogue.overlapping_turns
+    exchanges = [dialogue.login(), *turns()]
     return Plan(number, _requests(dice), opening, False, tuple(exchanges), _draw_ending(dice))

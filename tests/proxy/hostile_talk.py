@@ -5,6 +5,7 @@ Send anything, read everything: what a connection said until its end.
 import socket
 import struct
 from contextlib import suppress
+from functools import cache
 from typing import NamedTuple
 
 from tests.proxy.talk import Talker, open_socket, talk
@@ -66,6 +67,12 @@ def go_on_with(dsn: str, data: bytes, piece_size: int | None = None) -> Outcome:
         with suppress(OSError):
             talker.socket.shutdown(socket.SHUT_WR)
         return read_outcome(talker.socket)
+
+
+@cache
+def directly(dsn: str, data: bytes) -> Outcome:
+    """The outcome of these bytes after login, without a proxy."""
+    return go_on_with(dsn, data)
 
 
 def reset(sock: socket.socket) -> None:

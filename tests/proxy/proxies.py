@@ -66,7 +66,9 @@ def proxy_before(host: str, port: int, *options: str, log: Path | None = None) -
         process = subprocess.Popen([*command, *addresses, *options], stderr=output)
         try:
             _wait_for(listen, process)
-            yield Proxy(listen, process.pid)
+            proxy = Proxy(listen, process.pid)
+            _wait_until_steady(proxy)
+            yield proxy
         finally:
             process.terminate()
             try:
@@ -85,3 +87,11 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
             return
         time.sleep(0.05)
     raise AssertionError("the proxy did not start")
+
+
+def _wait_until_steady(proxy: Proxy) -> None:
+    """Wait for the workers: the socket listens before they run."""
+    counts = [-1, -2]
+    while len(set(counts[-3:])) > 1:
+        time.sleep(0.1)
+        counts.append(proxy.usage().files)

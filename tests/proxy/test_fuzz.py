@@ -7,19 +7,20 @@ import pytest
 from tests.proxy.fuzz import fuzz
 from tests.proxy.fuzz_dialogues import draw_dialogue
 from tests.proxy.fuzz_sessions import Ending, draw_plan, whole_frames
-from tests.proxy.hostile_talk import go_on_with
+from tests.proxy.hostile_talk import directly, go_on_with
 from tests.proxy.talk import SYNC, query
 
 
-def test_sessions_between_two_ends_of_our_own():
-    assert list(fuzz(400, 0)) == []
+@pytest.mark.parametrize("options", [(), ("--no-relay",)], ids=["relay", "python"])
+def test_sessions_between_two_ends_of_our_own(options):
+    assert list(fuzz(400, 0, *options)) == []
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_dialogues_with_the_server(dsn, proxy_dsn, seed):
+@pytest.mark.parametrize("seed", range(40))
+def test_dialogues_with_the_server(dsn, own_dsn, seed):
     dialogue = draw_dialogue(seed)
-    direct = go_on_with(dsn, dialogue.data)
-    assert go_on_with(proxy_dsn, dialogue.data, dialogue.piece_size) == direct
+    direct = directly(dsn, dialogue.data)
+    assert go_on_with(own_dsn, dialogue.data, dialogue.piece_size) == direct
 
 
 def test_plans_repeat_and_differ():

@@ -335,6 +335,17 @@ def is_refused_in_the_end(sock, size):
     return False
 
 
+def test_what_a_client_sent_last_arrives_though_it_is_gone(ends):
+    ends.upstream.setblocking(False)
+    assert is_refused_in_the_end(ends.upstream, 1 << 30)
+    ends.upstream.settimeout(TIMEOUT_S)
+    ends.client.sendall(SENT["Q"] + SENT["S"])
+    # With bytes unread, so that the relay meets a broken socket when it writes.
+    ends.client.close()
+    last = SENT["Q"] + SENT["S"]
+    assert receive(ends.upstream, len(last)) == last
+
+
 def test_a_stalled_reader_stops_its_server_and_nobody_else(relay, ends):
     ends.upstream.setblocking(False)
     assert is_refused_in_the_end(ends.upstream, 1 << 30)

@@ -121,6 +121,18 @@ def test_cancelling(proxy_dsn):
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("version", ["3.0", "3.2", "latest"])
+def test_cancelling_with_short_and_long_keys(matrix_stack, version):
+    """PostgreSQL 18 has protocol 3.2, whose keys are 32 bytes long; the others say no to it."""
+    dsn = matrix_stack.proxy_dsn
+    with psycopg.connect(dsn, autocommit=True, max_protocol_version=version) as connection:
+        timer = threading.Timer(0.2, connection.cancel_safe)
+        timer.start()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("SELECT pg_sleep(20)")
+        timer.join()
+
+
 def test_a_wrong_cancel_key_does_nothing(proxy_dsn):
     with open_socket(proxy_dsn) as talker:
         talker.send(struct.pack("!iiii", 16, RequestCode.CANCEL, 1, 2))

@@ -14,7 +14,7 @@ import pytest
 
 from sqlml.wire.messages import frame
 from tests.proxy import hostile_inputs as inputs
-from tests.proxy.hostile_talk import Outcome, go_on_with
+from tests.proxy.hostile_talk import Outcome, directly, go_on_with
 from tests.proxy.talk import FLUSH, SYNC, bind, codes, describe, execute, once, parse, query, talk
 
 TABLE = query("CREATE TEMPORARY TABLE t (a int, model text)")
@@ -24,10 +24,10 @@ ALL_ROWS = query("SELECT a + 0, model || '' FROM t ORDER BY a")
 LO_CREATE, LO_OPEN, LO_WRITE, LO_READ = 715, 952, 955, 954
 
 
-def both(dsn: str, proxy_dsn: str, data: bytes, piece_size: int | None = None) -> Outcome:
+def both(dsn: str, own_dsn: str, data: bytes, piece_size: int | None = None) -> Outcome:
     """The outcome through the proxy, which has to be the server's own."""
-    direct = go_on_with(dsn, data)
-    assert go_on_with(proxy_dsn, data, piece_size) == direct
+    direct = directly(dsn, data)
+    assert go_on_with(own_dsn, data, piece_size) == direct
     return direct
 
 
@@ -72,17 +72,17 @@ def test_small_messages_are_sent_at_once(own_dsn, own_proxy):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_any_cut_of_the_stream(dsn, proxy_dsn, seed):
+def test_any_cut_of_the_stream(dsn, own_dsn, seed):
     """T22: pieces of any size, with pauses where the kernel takes them."""
     generator = random.Random(seed)
     data = b"".join(inputs.every_kind_of_message()) + ALL_ROWS + query("SELECT 'model'") * 3
-    both(dsn, proxy_dsn, data, generator.randint(1, 40))
+    both(dsn, own_dsn, data, generator.randint(1, 40))
 
 
 @pytest.mark.parametrize("last", [b"", SYNC, FLUSH, b"Q\0\0", once("SELECT 'model'")])
-def test_the_answers_arrive_after_a_half_close(dsn, proxy_dsn, last):
+def test_the_answers_arrive_after_a_half_close(dsn, own_dsn, last):
     """T25: whatever was asked before the client's end is answered."""
-    outcome = both(dsn, proxy_dsn, query("SELECT pg_sleep(0.1), 'model'") * 2 + last)
+    outcome = both(dsn, own_dsn, query("SELECT pg_sleep(0.1), 'model'") * 2 + last)
     assert codes(outcome.messages).startswith("T D C[SELECT 1] ZI T D C[SELECT 1] ZI")
 
 
@@ -150,16 +150,16 @@ COPIES = {
 
 @pytest.mark.parametrize("piece_size", [None, 7])
 @pytest.mark.parametrize("name", COPIES)
-def test_copy(dsn, proxy_dsn, name, piece_size):
+def test_copy(dsn, own_dsn, name, piece_size):
     """T28."""
-    both(dsn, proxy_dsn, COPIES[name], piece_size)
+    both(dsn, own_dsn, COPIES[name], piece_size)
 
 
-def test_copy_fails_on_the_server_while_data_come_in(dsn, proxy_dsn):
+def test_copy_fails_on_the_server_while_data_come_in(dsn, own_dsn):
     """T28, T24: the server stops reading rows only when the client has sent them all."""
     data = TABLE + query("COPY t FROM STDIN") + frame(ord("d"), b"no number\n")
     many = frame(ord("d"), b"1\tmodel\n" * 10_000) * 200
-    outcome = both(dsn, proxy_dsn, data + many + inputs.COPY_DONE + query("SELECT 'model'"))
+    outcome = both(dsn, own_dsn, data + many + inputs.COPY_DONE + query("SELECT 'model'"))
     assert codes(outcome.messages).endswith("G E[22P02] ZI T D C[SELECT 1] ZI")
 
 
@@ -172,10 +172,10 @@ REPLICATION = [
 
 
 @pytest.mark.parametrize("value", ["database", "true", "on", "1"])
-def test_replication_sessions_are_never_read(dsn, proxy_dsn, value):
+def test_replication_sessions_are_never_read(dsn, own_dsn, value):
     """T29."""
     told = []
-    for target in (dsn, proxy_dsn):
+    for target in (dsn, own_dsn):
         try:
             with talk(f"{target}?replication={value}") as talker:
                 # The codes only, because the position in the log moves on.
@@ -201,14 +201,14 @@ STARTUP_SETTINGS = [
 
 
 @pytest.mark.parametrize("setting", STARTUP_SETTINGS)
-def test_start_up_parameters_reach_the_server(dsn, proxy_dsn, setting):
+def test_start_up_parameters_reach_the_server(dsn, own_dsn, setting):
     """T30: and what the server tells of them reaches the client."""
     query_text = (
         "SELECT name, setting, source FROM pg_settings"
         " WHERE source IN ('client', 'override') ORDER BY 1"
     )
     told = []
-    for target in (dsn, proxy_dsn):
+    for target in (dsn, own_dsn):
         with closing(psycopg.connect(f"{target}?{setting}")) as connection:
             names = (b"application_name", b"client_encoding", b"is_superuser", b"DateStyle")
             status = [connection.pgconn.parameter_status(name) for name in names]
@@ -219,10 +219,10 @@ def test_start_up_parameters_reach_the_server(dsn, proxy_dsn, setting):
 @pytest.mark.parametrize(
     "wanted", ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]
 )
-def test_the_wanted_kind_of_server_is_found(dsn, proxy_dsn, wanted):
+def test_the_wanted_kind_of_server_is_found(dsn, own_dsn, wanted):
     """T34: libpq asks and may go away again."""
-    told = []
-    for target in (dsn, proxy_dsn):
+    told: list[object] = []
+    for target in (dsn, own_dsn):
         try:
             with closing(psycopg.connect(f"{target}?target_session_attrs={wanted}")) as connection:
                 told.append(connection.execute("SELECT pg_is_in_recovery()").fetchone())
@@ -231,13 +231,13 @@ def test_the_wanted_kind_of_server_is_found(dsn, proxy_dsn, wanted):
     assert told[0] == told[1]
 
 
-def test_function_calls_and_large_objects(dsn, proxy_dsn):
+def test_function_calls_and_large_objects(dsn, own_dsn):
     """T36: the old protocol for functions, which large objects still use."""
     number = 424_242
     oid, descriptor = number.to_bytes(4, "big"), bytes(4)
     outcome = both(
         dsn,
-        proxy_dsn,
+        own_dsn,
         query("BEGIN")
         + function_call(LO_CREATE, oid)
         + function_call(LO_OPEN, oid, (0x60000).to_bytes(4, "big"))
@@ -250,16 +250,16 @@ def test_function_calls_and_large_objects(dsn, proxy_dsn):
     assert "E[42704]" in codes(outcome.messages)
 
 
-def test_function_call_in_a_pipeline(dsn, proxy_dsn):
+def test_function_call_in_a_pipeline(dsn, own_dsn):
     """T36, T17: it is skipped behind an error, and ends in ReadyForQuery of its own."""
     call = function_call(LO_READ, b"\0\0\0\7", b"\0\0\0\5")
-    both(dsn, proxy_dsn, once("SELECT 1/0") + call + SYNC + query("SELECT 'model'") + call + SYNC)
+    both(dsn, own_dsn, once("SELECT 1/0") + call + SYNC + query("SELECT 'model'") + call + SYNC)
 
 
-def test_flush_gives_what_is_there(dsn, proxy_dsn):
+def test_flush_gives_what_is_there(dsn, own_dsn):
     """T36: the answers come with Flush, and ReadyForQuery with Sync only."""
     outcomes = []
-    for target in (dsn, proxy_dsn):
+    for target in (dsn, own_dsn):
         with talk(target) as talker:
             talker.send(parse("SELECT $1::int, 'model'", "s") + describe("S", "s") + FLUSH)
             first = [talker.read_message() for _ in range(3)]
@@ -272,9 +272,9 @@ def test_flush_gives_what_is_there(dsn, proxy_dsn):
     assert [message[0] for message in outcomes[0][0]] == ["1", "t", "T"]
 
 
-def test_notifications_arrive_in_idle_sessions(dsn, proxy_dsn):
+def test_notifications_arrive_in_idle_sessions(dsn, own_dsn):
     """T31: nobody asked, and nothing may wait for a question."""
-    with talk(proxy_dsn) as talker, closing(psycopg.connect(dsn, autocommit=True)) as other:
+    with talk(own_dsn) as talker, closing(psycopg.connect(dsn, autocommit=True)) as other:
         talker.ask(query("LISTEN model"))
         for number in range(3):
             other.execute("SELECT pg_notify('model', %s)", (f"CREATE MODEL {number}",))

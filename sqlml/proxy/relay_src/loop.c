@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define EVENT_COUNT 128
-#define ACCEPT_COUNT 16
 #define PAUSE_MS 100
 #define RETRY_MS 10
 
@@ -177,20 +176,19 @@ admit(Relay *relay, int fd)
 	update_interest(relay, session);
 }
 
+/* One: if there are more, epoll tells so with what else there is to do */
 static void
-accept_clients(Relay *relay, int listen_fd)
+accept_client(Relay *relay, int listen_fd)
 {
-	for (int i = 0; i < ACCEPT_COUNT && relay->is_accepting; i++)
-	{
-		int			fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int			fd;
 
-		if (fd >= 0)
-			admit(relay, fd);
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
-			return;
-		else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			pause_accepting(relay);
-	}
+	if (!relay->is_accepting)
+		return;
+	fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0)
+		admit(relay, fd);
+	else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+		pause_accepting(relay);
 }
 
 static void
@@ -345,7 +343,7 @@ handle(Relay *relay, const struct epoll_event *event)
 	if (event->data.ptr == NULL)
 		obey(relay);
 	else if (is_listener(relay, event->data.ptr))
-		accept_clients(relay, *(const int *) event->data.ptr);
+		accept_client(relay, *(const int *) event->data.ptr);
 	else
 	{
 		if (side->interest & EPOLLOUT && event->events & (EPOLLOUT | EPOLLERR | EPOLLHUP))

@@ -243,14 +243,16 @@ give_away(Relay *relay, Session *session)
 	relay->leaving = session;
 }
 
-/* A client that is gone takes the session with it; from a server there may be more to read */
+/* Nothing can be written any more, but what the other end sent before may still be there */
 static void
 lose(Relay *relay, Side *side)
 {
+	Session    *session = side->session;
+
 	side->is_deaf = true;
 	drop_bytes(&side->unsent);
-	if (is_client(side))
-		end_session(relay, side->session);
+	if (is_client(side) && (side->has_ended || session->phase != PHASE_RELAYING))
+		end_session(relay, session);
 }
 
 /* How many bytes the socket took; -1 if it is lost */
@@ -405,7 +407,7 @@ on_end(Relay *relay, Side *side)
 	side->has_ended = true;
 	if (session->phase == PHASE_RELAYING)
 		pass_held(relay, side);
-	if (session->phase == PHASE_RELAYING && is_client(side))
+	if (session->phase == PHASE_RELAYING && is_client(side) && !side->is_deaf)
 	{
 		pass_end(session);
 		update_interest(relay, session);
@@ -433,11 +435,8 @@ on_readable(Relay *relay, Side *side)
 	}
 	if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
-	if (received < 0 && is_client(side))
-	{
+	if (received < 0)
 		lose(relay, side);
-		return;
-	}
 	if (received <= 0)
 	{
 		on_end(relay, side);
