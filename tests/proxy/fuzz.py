@@ -1,9 +1,10 @@
 """
 Fuzz a proxy: `python -m tests.proxy.fuzz [SESSIONS [FIRST]] [OPTION...]`.
 
-Starts `sqlml proxy` with the options (or what SQLML_TEST_PROXY_COMMAND names) before a server of its own and plays
-planned sessions through it. A session that fails names its number; FIRST repeats it. In the end
-the proxy must hold no more files than before and little more memory, and stop when it is told.
+Starts `sqlml proxy` with the options (or what SQLML_TEST_PROXY_COMMAND names) before a server of
+its own and plays planned sessions through it. A session that fails names its number; FIRST repeats
+it. In the end the proxy must hold no more files than before and little more memory, and stop when
+it is told.
 """
 
 import argparse

@@ -6,9 +6,10 @@ session does, so all tables are temporary and nothing is described by its number
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlml.wire.messages import Frontend, frame
+from sqlml.wire.messages import frame
 from tests.proxy import hostile_inputs as inputs
 from tests.proxy.talk import FLUSH, SYNC, bind, close, describe, execute, once, parse, query
 
@@ -84,12 +85,15 @@ def draw_dialogue(seed: int) -> Dialogue:
 
 
 def _draw_part(dice: random.Random) -> bytes:
-    draw = dice.choice((_simple, _simple, _pipeline, _pipeline, _copy, _function_call))
+    draws: list[Callable[[random.Random], bytes]]
+    draws = [_simple, _simple, _pipeline, _pipeline, _copy, _function_call]
+    draw: Callable[[random.Random], bytes] = dice.choice(draws)
     return draw(dice)
 
 
 def _simple(dice: random.Random) -> bytes:
-    return query("; ".join(dice.choice(_TEXTS) for _ in range(dice.choice((1, 1, 1, 2, 4)))))
+    text: bytes = query("; ".join(dice.choice(_TEXTS) for _ in range(dice.choice((1, 1, 1, 2, 4)))))
+    return text
 
 
 def _pipeline(dice: random.Random) -> bytes:
@@ -120,9 +124,10 @@ def _copy(dice: random.Random) -> bytes:
     row = dice.choice((b"1\n", b"no number\n", b"2", b"", b"\\.\n", b"3\n4\n"))
     data = frame(ord("d"), row) * dice.choice((0, 1, 3, 100))
     start = query("CREATE TEMPORARY TABLE IF NOT EXISTS t (model int)")
-    copy = dice.choice((query, once))("COPY t FROM STDIN")
-    sync = b"" if copy[0] == Frontend.QUERY else SYNC
-    return start + copy + data + dice.choice((inputs.COPY_DONE, inputs.COPY_FAIL)) + sync
+    text = "COPY t FROM STDIN"
+    copy, sync = dice.choice(((query(text), b""), (once(text), SYNC)))
+    end: bytes = dice.choice((inputs.COPY_DONE, inputs.COPY_FAIL))
+    return bytes(start + copy + data + end + sync)
 
 
 def _function_call(dice: random.Random) -> bytes:

@@ -1,24 +1,29 @@
 """
 The table of bad inputs: what may arrive at the proxy, and what has to come back.
 
-| where                | bad input                                           | what has to happen |
-|----------------------|-----------------------------------------------------|--------------------|
-| before a packet      | nothing, a cut packet, then the end                 | closed             |
-| start-up length      | 0, 3, 4, 7, negative, 10 001, 2 GB; `GET /`         | FATAL 08P01, closed; the server is not asked |
-| encryption request   | twice; with bytes behind it (CVE-2021-23214)        | FATAL 08P01, closed |
-| start-up packet      | version 0, 1, 2, 4, 3.9999, `_pq_.`; no user; no end; 9 kB; not UTF-8; bad options | the server's own answer |
-| cancel request       | unknown, cut, too long                              | closed             |
-| before authentication| Query, Terminate, random bytes                      | the server's own answer |
-| frame length         | negative, 0, 3, 2 GB, for known and unknown codes   | the server's own answer |
-| frame code           | unknown, the server's codes, NUL, 0xff              | the server's own answer |
-| contents             | no NUL, two NULs, counts that lie, cut fields, not the encoding | the server's own answer |
-| order                | data without COPY, a query in COPY, password after login, anything behind Terminate | the server's own answer |
-| arrival              | byte by byte, all at once, cut anywhere             | the same answer    |
-| end                  | half-close or reset anywhere                        | the server's session ends; no file is left |
-| pace                 | slow-loris, stalled reader, stalled server, storms  | flat memory; other sessions go on |
-| the server           | garbage, cut frames, lengths that lie, silence, reset | its bytes arrive; the session ends; no other does |
+| where                 | bad input                                        | what has to happen    |
+|-----------------------|--------------------------------------------------|-----------------------|
+| before a packet       | nothing, a cut packet, then the end              | closed                |
+| start-up length       | 0, 3, 4, 7, negative, 10 001, 2 GB; `GET /`      | refused               |
+| encryption request    | twice; with bytes behind it (CVE-2021-23214)     | refused               |
+| start-up packet       | version 0, 1, 2, 4, 3.9999, `_pq_.`; no user     | the server's answer   |
+|                       | no end; 9 kB; not UTF-8; bad options             | the server's answer   |
+| cancel request        | unknown, cut, too long                           | closed                |
+| before authentication | Query, Terminate, random bytes                   | the server's answer   |
+| frame length          | negative, 0, 3, 1 GB, 2 GB, for all codes        | the server's answer   |
+| frame code            | unknown, the server's codes, NUL, 0xff           | the server's answer   |
+| contents              | no NUL, two NULs, counts that lie, cut fields    | the server's answer   |
+|                       | not the encoding                                 | the server's answer   |
+| order                 | data without COPY, a query in COPY               | the server's answer   |
+|                       | password after login, a query behind Terminate   | the server's answer   |
+| arrival               | byte by byte, all at once, cut anywhere          | the same answer       |
+| end                   | half-close or reset anywhere                     | no session, no file   |
+| pace                  | slow-loris, stalled reader or server, storms     | flat memory           |
+| the server            | garbage, cut frames, lengths that lie, silence   | its bytes arrive      |
+|                       | reset                                            | its session ends      |
 
-"The server's own answer" is compared byte for byte with a direct connection to the same server.
+Refused is FATAL 08P01 and closed, without asking the server. In all rows no other session notices.
+The server's answer is compared byte for byte with a direct connection to the same server.
 """
 
 import struct
@@ -89,8 +94,8 @@ STARTUPS: dict[str, bytes] = {
     "version 4": startup(4 << 16, user="postgres"),
     "version 3.2": startup(VERSION_3 + 2, user="postgres", database="sqlml"),
     "version 3.9999": startup(VERSION_3 + 9999, user="postgres", database="sqlml"),
-    "an unknown protocol extension": startup(
-        user="postgres", database="sqlml", **{"_pq_.model": "1"}
+    "an unknown protocol extension": packet(
+        VERSION_3, b"user\0postgres\0database\0sqlml\0_pq_.model\01\0\0"
     ),
     "no user": startup(database="sqlml"),
     "no parameters": packet(VERSION_3, b"\0"),

@@ -11,11 +11,12 @@ from tests.proxy.hostile_talk import directly, go_on_with
 from tests.proxy.talk import SYNC, query
 
 
-def test_sessions_between_two_ends_of_our_own():
-    assert list(fuzz(400, 0)) == []
+@pytest.mark.parametrize("options", [(), ("--no-relay",)], ids=["relay", "python"])
+def test_sessions_between_two_ends_of_our_own(options):
+    assert list(fuzz(400, 0, *options)) == []
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_dialogues_with_the_server(dsn, own_dsn, seed):
     dialogue = draw_dialogue(seed)
     direct = directly(dsn, dialogue.data)

@@ -234,7 +234,12 @@ def test_an_answer_is_read_after_the_server_has_gone():
         server = listener.accept()[0]
         assert server.recv(65536) == inputs.START
         item = frame(ord("d"), PIECE)
-        sender = threading.Thread(target=lambda: (server.sendall(item * 12), server.close()))
+
+        def answer():
+            with server:
+                server.sendall(item * 12)
+
+        sender = threading.Thread(target=answer)
         sender.start()
         select.select([client], [], [], 10)
         for _ in range(5):

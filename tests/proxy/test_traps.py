@@ -221,7 +221,7 @@ def test_start_up_parameters_reach_the_server(dsn, own_dsn, setting):
 )
 def test_the_wanted_kind_of_server_is_found(dsn, own_dsn, wanted):
     """T34: libpq asks and may go away again."""
-    told = []
+    told: list[object] = []
     for target in (dsn, own_dsn):
         try:
             with closing(psycopg.connect(f"{target}?target_session_attrs={wanted}")) as connection:
