@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from contextlib import ExitStack
@@ -104,6 +105,8 @@ def measure(options: argparse.Namespace) -> Figures:
 
 def measure_routes(options: argparse.Namespace, arguments: tuple[str, ...]) -> Figures:
     """What is measured in slices, on all routes side by side."""
+    if shutil.which("pgbouncer") is None:
+        sys.exit("pgbouncer was not found\nhint: apt-get install pgbouncer")
     figures: Figures = {}
     with ExitStack() as stack:
         server = stack.enter_context(private_server())
