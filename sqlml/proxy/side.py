@@ -53,6 +53,7 @@ class Side:
         "_drains",
         "_fd",
         "_has_ended",
+        "_is_broken",
         "_is_ending",
         "_is_full",
         "_is_reading",
@@ -77,6 +78,7 @@ class Side:
         self._is_reading = False
         self._has_ended = False
         self._is_ending = False
+        self._is_broken = False
         self._is_full = False
         self._unsent: deque[memoryview] = deque()
         self._unsent_size = 0
@@ -136,7 +138,7 @@ class Side:
             self.abort()
 
     def write(self, data: bytes) -> None:
-        if data and self._phase is _Phase.OPEN and not self._is_ending:
+        if data and self._phase is _Phase.OPEN and not self._is_ending and not self._is_broken:
             self._send(self.tls.send(data) if self.tls is not None else data)
 
     def write_eof(self) -> None:
@@ -222,7 +224,10 @@ class Side:
         # Level-triggered: without this the event loop would be told for ever.
         self.set_reading(False)
         self._has_ended = True
-        self._owner.on_end_of_data(self)
+        if self._is_broken:
+            self.abort()
+        else:
+            self._owner.on_end_of_data(self)
 
     def _decrypt(self, data: bytes) -> bytes:
         assert self.tls is not None
@@ -263,7 +268,7 @@ class Side:
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:
-            self.abort()
+            self._fail()
             return
         if self._is_full and self._unsent_size <= _LOW_WATER:
             self._is_full = False
@@ -294,7 +299,22 @@ class Side:
 
     def _fail_later(self) -> None:
         """End after the event that we are in, whose code may still use both sides."""
-        self._loop.call_soon(self.abort)
+        self._is_broken = True
+        self._loop.call_soon(self._fail)
+
+    def _fail(self) -> None:
+        """Nothing can be written any more, but what the other end sent before may be there."""
+        if self._phase is not _Phase.OPEN or self._has_ended:
+            self.abort()
+            return
+        self._is_broken = True
+        self._loop.remove_writer(self._fd)
+        self._unsent.clear()
+        self._unsent_size = 0
+        if self._is_full:
+            self._is_full = False
+            self._owner.on_writable(self, True)
+        self.set_reading(True)
 
 
 def make_ready(sock: socket.socket) -> None:

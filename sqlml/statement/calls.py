@@ -14,19 +14,22 @@ from dataclasses import dataclass
 from sqlml.errors import StatementSyntaxError
 from sqlml.proxy.rewriting import ModelName
 from sqlml.statement.keywords import NOT_A_NAME
-from sqlml.statement.lexer import Lexer, Token, TokenKind, find_word, skip_blanks
+from sqlml.statement.lexer import Lexer, Token, TokenKind, find_word, fold, skip_blanks
 from sqlml.statement.sql_call import quote_literal, quote_name
 from sqlml.statement.unquote import unquote
 
-_CALL = re.compile(
-    r"(?<![A-Za-z0-9_$.\"\x80-\U0010ffff])(?:sqlml[ \t\n\r\f\v]*\.[ \t\n\r\f\v]*)?"
-    r"(predict(?:_proba)?)[ \t\n\r\f\v]*\(",
-    re.IGNORECASE | re.ASCII,
-)
+_BLANKS = " \t\n\r\f\v"
+_CALL = re.compile(rf"(predict(?:_proba)?)[{_BLANKS}]*+\(", re.IGNORECASE | re.ASCII)
+_SCHEMA = re.compile(rf"sqlml[{_BLANKS}]*+\.[{_BLANKS}]*+\Z", re.IGNORECASE | re.ASCII)
+_SCHEMA_SIZE = 64
+_PART_OF_NAME = re.compile(r"[A-Za-z0-9_$\"\x80-\U0010ffff]")
+# What is neither quoted nor a comment, up to the next mark. For the repeat see `split._INERT`.
 _CODE = re.compile(
-    r"(?:[^'\"$/\-A-Za-z_\x80-\U0010ffff]++|-(?!-)|/(?!\*)"
+    r"(?:[^'\"$/\-()\[\],;A-Za-z_\x80-\U0010ffff]++|-(?!-)|/(?!\*)"
     r"|[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+(?!['\"&])){1,1000}"
 )
+_MARKS = frozenset("()[],;")
+_QUOTED = (TokenKind.STRING, TokenKind.BIT_STRING, TokenKind.QUOTED_NAME)
 _COMPUTING_WORDS = """
     select with values table insert update delete merge explain prepare declare copy execute call
 """
@@ -59,22 +62,54 @@ class Call:
         return f"sqlml.{self.function}({quote_literal(model)},"
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """What looks like a call up to its parenthesis."""
+
+    start: int
+    parenthesis: int
+    function: str
+
+
 def find_calls(lexer: Lexer, starts: list[int]) -> list[Call]:
     """Return the calls in the statements that start at these places, in order."""
-    if "predict" not in lexer.text.lower():
+    found = [
+        candidate
+        for candidate in _find_candidates(lexer.text)
+        if (index := bisect_right(starts, candidate.start)) > 0
+        and _computes(lexer.text, starts[index - 1])
+    ]
+    if not found:
         return []
-    found = [match for match in _CALL.finditer(lexer.text) if _may_stand(lexer.text, match, starts)]
-    code = set(_in_code(lexer, [match.start() for match in found]))
-    calls = (_read(lexer, match) for match in found if match.start() in code)
+    start = starts[bisect_right(starts, found[0].start) - 1]
+    counts = _count_arguments(lexer, start, {item.parenthesis: item.start for item in found})
+    calls = (_read(lexer, item, counts.get(item.parenthesis, 0)) for item in found)
     return [call for call in calls if call is not None]
 
 
-def _may_stand(text: str, match: re.Match[str], starts: list[int]) -> bool:
-    """Say whether the function is no other schema's and its statement computes."""
-    if text[: match.start()].rstrip(" \t\n\r\f\v").endswith("."):
+def _find_candidates(text: str) -> Iterator[_Candidate]:
+    lowered = text.lower()
+    if len(lowered) != len(text):
+        lowered = fold(text)
+    # Many times as fast as a regular expression that ignores case.
+    place = lowered.find("predict")
+    while place >= 0:
+        match = _CALL.match(text, place)
+        if match is not None:
+            schema = _SCHEMA.search(text, max(0, place - _SCHEMA_SIZE), place)
+            start = place if schema is None else schema.start()
+            if _may_begin(text, start):
+                yield _Candidate(start, match.end() - 1, match[1].lower())
+        place = lowered.find("predict", place + 1)
+
+
+def _may_begin(text: str, place: int) -> bool:
+    """Say whether no word and no other schema's name runs into this place."""
+    if place and _PART_OF_NAME.match(text, place - 1):
         return False
-    index = bisect_right(starts, match.start())
-    return index > 0 and _computes(text, starts[index - 1])
+    while place and text[place - 1] in _BLANKS:
+        place -= 1
+    return not place or text[place - 1] != "."
 
 
 def _computes(text: str, start: int) -> bool:
@@ -90,44 +125,65 @@ def _computes(text: str, start: int) -> bool:
     return word in ("table", "view")
 
 
-def _in_code(lexer: Lexer, places: list[int]) -> Iterator[int]:
-    """Yield those of these places, which ascend, that are not in quotes or comments."""
-    todo = iter(places)
-    place = next(todo, None)
-    position = 0
+def _count_arguments(lexer: Lexer, position: int, places: dict[int, int]) -> dict[int, int]:
+    """
+    Count the commas in parentheses, from this position on and outside quotes and comments.
+
+    `places` has the parentheses that matter, each with the place where its function's name
+    begins. Those that are not closed are left out.
+    """
+    text = lexer.text
+    counts: dict[int, int] = {}
+    code_start = position
+    opened: list[list[int]] = []
     # Where a quote is left open, what is behind it is no code.
     with suppress(StatementSyntaxError):
-        while place is not None:
+        while True:
+            while match := _CODE.match(text, position):
+                position = match.end()
+            if text[position : position + 1] in _MARKS:
+                if text[position] == "(" and places.get(position, -1) < code_start:
+                    places.pop(position, None)
+                _see_mark(text[position], position, opened, counts)
+                position += 1
+                continue
             token = lexer.token(position)
             if token.kind is TokenKind.END:
-                return
-            start = token.start if token.kind is TokenKind.WORD else token.end
+                break
             position = token.end
-            while match := _CODE.match(lexer.text, position):
-                position = match.end()
-            while place is not None and place < position:
-                if place >= start:
-                    yield place
-                place = next(todo, None)
+            code_start = token.end if token.kind in _QUOTED else token.start
+            if text[token.start] in _MARKS:
+                position = token.start
+    return {place: counts[place] for place in places if place in counts}
 
 
-def _read(lexer: Lexer, match: re.Match[str]) -> Call | None:
-    """Read the arguments of a call; None if the first one is more than a name, or the last."""
+def _see_mark(mark: str, position: int, opened: list[list[int]], counts: dict[int, int]) -> None:
+    if mark in "([":
+        opened.append([position, 0])
+    elif mark == ";":
+        opened.clear()
+    elif opened and mark == ",":
+        opened[-1][1] += 1
+    elif opened:
+        place, commas = opened.pop()
+        counts[place] = commas
+
+
+def _read(lexer: Lexer, candidate: _Candidate, count: int) -> Call | None:
+    """Read the model's name; None if the first argument is more than that, or the last."""
     with suppress(StatementSyntaxError):
-        first = lexer.token(match.end())
+        first = lexer.token(candidate.parenthesis + 1)
         mark = lexer.token(first.end)
         parts = [first]
         if mark.value == "." and mark.kind is TokenKind.SYMBOL:
             parts.append(lexer.token(mark.end))
             mark = lexer.token(parts[-1].end)
-        if mark.kind is not TokenKind.SYMBOL or mark.value != "," or not all(map(_is_name, parts)):
+        is_comma = mark.kind is TokenKind.SYMBOL and mark.value == ","
+        if not count or not is_comma or not all(map(_is_name, parts)):
             return None
         names = [unquote(part) for part in parts]
         model = ModelName(names[-1], names[0] if len(names) == 2 else None)
-        count = _count_arguments(lexer, mark.end)
-        if count:
-            function = match[1].lower()
-            return Call(match.start(), mark.end, first.start, function, model, count)
+        return Call(candidate.start, mark.end, first.start, candidate.function, model, count)
     return None
 
 
@@ -135,22 +191,3 @@ def _is_name(token: Token) -> bool:
     if token.kind is TokenKind.WORD:
         return token.value not in NOT_A_NAME
     return token.kind is TokenKind.QUOTED_NAME and token.value != ""
-
-
-def _count_arguments(lexer: Lexer, position: int) -> int:
-    """Count the arguments up to the parenthesis that closes the call; 0 if none does."""
-    depth, commas = 0, 0
-    for token in lexer.tokens(position):
-        if token.kind is not TokenKind.SYMBOL:
-            continue
-        if token.value in "([":
-            depth += 1
-        elif token.value in ")]":
-            depth -= 1
-            if depth < 0:
-                return commas + 1
-        elif token.value == "," and depth == 0:
-            commas += 1
-        elif token.value == ";":
-            return 0
-    return 0

@@ -4,6 +4,7 @@ The proxy's `Rewriter`: finds what is ours in a text and puts SQL calls in its p
 Everything else in the text stays as it is, character for character.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
@@ -114,7 +115,7 @@ def _splice_calls(
     for call in calls:
         schema = models.get(call.model)
         if schema is not None:
-            index = sum(start <= call.start for start in starts) - 1
+            index = bisect_right(starts, call.start) - 1
             yield Splice(call.start, call.end, call.write(schema), index, is_statement=False)
 
 

@@ -40,9 +40,11 @@ def _codec(client_encoding: str) -> tuple[str, str]:
 
 def decode(raw: bytes, client_encoding: str) -> str | None:
     """Return the text, or None unless it would become the same bytes again."""
+    codec = _codec(client_encoding)
     try:
-        text = raw.decode(*_codec(client_encoding))
-        return text if encode(text, client_encoding) == raw else None
+        text = raw.decode(*codec)
+        is_exact = codec[0] == "utf-8" or text.encode(*codec) == raw
+        return text if is_exact else None
     except UnicodeError:
         return None
 

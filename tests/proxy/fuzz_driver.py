@@ -10,7 +10,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from tests.proxy.fuzz_sessions import MARK, Ending, Exchange, Plan, draw_plan, whole_frames
@@ -234,11 +234,11 @@ def _refused(client: socket.socket) -> Iterator[bool]:
 
 
 def play_all(
-    address: tuple[str, int], listener: Listener, numbers: range, together: int
+    address: tuple[str, int], listener: Listener, numbers: Sequence[int], together: int
 ) -> Iterator[tuple[int, str]]:
     """Play the sessions with these numbers; yield the number and the fault of each that fails."""
     waiting = iter(numbers)
-    dice = random.Random(numbers.start)
+    dice = random.Random(numbers[0])
     sessions: dict[int, _Session] = {}
     playing: dict[int, Iterator[bool]] = {}
     moved_at: dict[int, float] = {}

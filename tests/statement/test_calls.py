@@ -20,6 +20,8 @@ LEFT = [
     'SELECT "predict"(churn, c), "x".predict(churn, c), predict_probable(churn, c)',
     "SELECT 'predict(churn, c)', $$predict(churn, c)$$",
     "SELECT 1 /* predict(churn, c) */ -- predict(churn, c)",
+    "SELECT a -- predict\n(churn, c)",
+    'SELECT xpredict(churn, c), x.sqlml.predict(churn, c), "x"predict(churn, c)',
     "SELECT E'\\'predict(churn, c)', \"predict(churn, c)\"",
     "SELECT predict(churn, c",
     "SELECT predict(churn, ; c)",
@@ -47,6 +49,14 @@ SPLICED = {
     "SELECT predict_proba(churn, c, 'yes')": "SELECT sqlml.predict_proba('public.churn', c, 'yes')",
     "SELECT predict(gone, c), predict(churn, ';)')": (
         "SELECT predict(gone, c), public.predict_churn( ';)')"
+    ),
+    "SELECT 'é' /* ( */ , predict(churn, c) -- )": (
+        "SELECT 'é' /* ( */ , public.predict_churn( c) -- )"
+    ),
+    "SELECT 'İ', predict(churn, c)": "SELECT 'İ', public.predict_churn( c)",
+    "SELECT a/*x*/,/*y*/predict(churn, c)": "SELECT a/*x*/,/*y*/public.predict_churn( c)",
+    "SELECT predict(churn, (SELECT ',', 'x' FROM f(1, 2)))": (
+        "SELECT public.predict_churn( (SELECT ',', 'x' FROM f(1, 2)))"
     ),
     "(SELECT predict(churn, c))": "(SELECT public.predict_churn( c))",
     "CREATE OR REPLACE TEMP VIEW v AS SELECT predict(churn, c)": (
@@ -95,6 +105,13 @@ def test_places_in_the_new_text_are_the_user_s():
         assert rewriting.original_position(rewriting.text.index(letter)) == text.index(letter)
     inside = rewriting.text.index("predict_churn")
     assert rewriting.original_position(inside) == text.index("predict")
+
+
+def test_calls_in_each_other_take_no_longer_than_beside_each_other():
+    text = "SELECT " + "predict(churn, " * 20_000 + "c" + ")" * 20_000
+    rewriting = REWRITER.rewrite(text, Surroundings(models=MODELS))
+    assert rewriting is not None
+    assert len(rewriting.splices) == 20_000
 
 
 WORDS = ["predict(", "churn", ",", "c", ")", "(", "'", '"', ";", "sqlml.", "SELECT ", "/*", "*/"]
