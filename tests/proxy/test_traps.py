@@ -5,6 +5,7 @@ The traps that a PostgreSQL proxy meets on the bytes' way (T21, T22, T25, T28-T3
 import ctypes
 import os
 import random
+import re
 import socket
 from contextlib import closing
 
@@ -84,6 +85,19 @@ def test_the_answers_arrive_after_a_half_close(dsn, own_dsn, last):
     """T25: whatever was asked before the client's end is answered."""
     outcome = both(dsn, own_dsn, query("SELECT pg_sleep(0.1), 'model'") * 2 + last)
     assert codes(outcome.messages).startswith("T D C[SELECT 1] ZI T D C[SELECT 1] ZI")
+
+
+@pytest.mark.parametrize("piece_size", [None, 1])
+def test_a_half_close_while_the_proxy_asks_about_a_name(own_dsn, piece_size):
+    """T25: what waited for the proxy's own question is answered too."""
+    asked = query("SELECT predict(nothing, 1)")
+    data = asked + query("SELECT 1") + asked + once("SELECT 'model'") + SYNC
+    outcome = go_on_with(own_dsn, data, piece_size)
+    answer = codes(outcome.messages)
+    assert re.fullmatch(
+        r"E\[\w+\] ZI T D C\[SELECT 1\] ZI E\[\w+\] ZI 1 2 T D C\[SELECT 1\] ZI", answer
+    ), answer
+    assert outcome.rest == b""
 
 
 COPIES = {
