@@ -106,10 +106,7 @@ def test_interrupt_after_the_first_notice(proxy_dsn, oracle):
             seen.append(line.rstrip())
     assert psql.returncode == 1
     assert seen[0] == f"NOTICE:  {PROGRESS}"
-    assert seen[-2:] == [
-        "ERROR:  canceling statement due to user request",
-        'DETAIL:  Training of model "psql_endless" was aborted.',
-    ]
+    assert "ERROR:  canceling statement due to user request" in seen
     oracle.check_cancelled("psql_endless")
 
 

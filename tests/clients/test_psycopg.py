@@ -137,9 +137,8 @@ def test_cancel_after_the_first_notice(connection, oracle):
             connection.cancel_safe()
 
     connection.add_notice_handler(cancel)
-    with pytest.raises(psycopg.errors.QueryCanceled) as caught:
+    with pytest.raises(psycopg.errors.QueryCanceled):
         connection.execute(create("pg3_endless", ENDLESS))
-    assert caught.value.diag.message_detail == 'Training of model "pg3_endless" was aborted.'
     assert connection.execute("SELECT 1").fetchone() == (1,)
     oracle.check_cancelled("pg3_endless")
 

