@@ -208,7 +208,12 @@ class Side:
         # uvloop tells of a reset once, with the bytes that came before it, and then no more.
         has_failed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
         self.feed(data)
-        while has_failed and self._phase is _Phase.OPEN:
+        if has_failed:
+            self._take_rest()
+
+    def _take_rest(self) -> None:
+        """Take what a broken socket still holds, without asking the event loop when."""
+        while self._phase is _Phase.OPEN:
             try:
                 size = self._socket.recv_into(_SCRATCH)
             except OSError:
@@ -314,7 +319,7 @@ class Side:
         if self._is_full:
             self._is_full = False
             self._owner.on_writable(self, True)
-        self.set_reading(True)
+        self._take_rest()
 
 
 def make_ready(sock: socket.socket) -> None:
