@@ -2,9 +2,9 @@
  * prefilter.c
  *	  May a text hold something of ours?
  *
- * The words are "model", "predict" and "sqlml". Two letters find them: a "d"
- * after an "o" or before an "i", and a "q"; both are rare enough that looking
- * closer costs little.
+ * The words are "model", "predict" and "sqlml". Four letters find the first two,
+ * "odel" and "edic", and three the last, "qlm": nearly nothing else has them, so
+ * that looking closer costs nothing.
  */
 #include "prefilter.h"
 
@@ -110,9 +110,7 @@ scan_bytes(const uint8_t *text, size_t size, size_t at)
 	{
 		uint8_t		lower = text[at] | 0x20;
 
-		if ((lower == 'q' || (lower == 'd' && ((text[at - 1] | 0x20) == 'o' ||
-											   (text[at + 1] | 0x20) == 'i'))) &&
-			look_at(text, size, at))
+		if ((lower == 'd' || lower == 'q') && look_at(text, size, at))
 			return true;
 	}
 	return false;
@@ -122,33 +120,48 @@ scan_bytes(const uint8_t *text, size_t size, size_t at)
 
 #define BLOCK 32
 
+/* ASCII letters in lower case; other bytes may become letters, so look closer */
+__attribute__((target("avx2")))
+static inline __m256i
+load_lower(const uint8_t *block)
+{
+	return _mm256_or_si256(_mm256_loadu_si256((const __m256i *) block), _mm256_set1_epi8(0x20));
+}
+
 __attribute__((target("avx2,bmi")))
 static bool
 scan_blocks(const uint8_t *text, size_t size)
 {
-	const __m256i to_lower_bit = _mm256_set1_epi8(0x20);
 	const __m256i d = _mm256_set1_epi8('d');
+	const __m256i c = _mm256_set1_epi8('c');
+	const __m256i e = _mm256_set1_epi8('e');
 	const __m256i i = _mm256_set1_epi8('i');
+	const __m256i l = _mm256_set1_epi8('l');
+	const __m256i m = _mm256_set1_epi8('m');
 	const __m256i o = _mm256_set1_epi8('o');
 	const __m256i q = _mm256_set1_epi8('q');
-	size_t		last = size - BLOCK - 1;
+	size_t		last = size - BLOCK - 2;
 
 	/* The last block overlaps the one before it */
 	for (size_t at = 1;; at = at + BLOCK < last ? at + BLOCK : last)
 	{
 		const uint8_t *block = text + at;
-		__m256i		before = _mm256_loadu_si256((const __m256i *) (block - 1));
-		__m256i		here = _mm256_loadu_si256((const __m256i *) block);
-		__m256i		behind = _mm256_loadu_si256((const __m256i *) (block + 1));
-		__m256i		found;
+		__m256i		before = load_lower(block - 1);
+		__m256i		here = load_lower(block);
+		__m256i		next = load_lower(block + 1);
+		__m256i		after = load_lower(block + 2);
+		__m256i		model = _mm256_and_si256(
+			_mm256_and_si256(_mm256_cmpeq_epi8(before, o), _mm256_cmpeq_epi8(here, d)),
+			_mm256_and_si256(_mm256_cmpeq_epi8(next, e), _mm256_cmpeq_epi8(after, l)));
+		__m256i		predict = _mm256_and_si256(
+			_mm256_and_si256(_mm256_cmpeq_epi8(before, e), _mm256_cmpeq_epi8(here, d)),
+			_mm256_and_si256(_mm256_cmpeq_epi8(next, i), _mm256_cmpeq_epi8(after, c)));
+		__m256i		sqlml = _mm256_and_si256(
+			_mm256_cmpeq_epi8(here, q),
+			_mm256_and_si256(_mm256_cmpeq_epi8(next, l), _mm256_cmpeq_epi8(after, m)));
+		__m256i		found = _mm256_or_si256(_mm256_or_si256(model, predict), sqlml);
 		uint32_t	bits;
 
-		here = _mm256_or_si256(here, to_lower_bit);
-		found = _mm256_or_si256(
-			_mm256_cmpeq_epi8(_mm256_or_si256(before, to_lower_bit), o),
-			_mm256_cmpeq_epi8(_mm256_or_si256(behind, to_lower_bit), i));
-		found = _mm256_or_si256(_mm256_and_si256(found, _mm256_cmpeq_epi8(here, d)),
-								_mm256_cmpeq_epi8(here, q));
 		for (bits = (uint32_t) _mm256_movemask_epi8(found); bits != 0; bits &= bits - 1)
 			if (look_at(text, size, at + (size_t) __builtin_ctz(bits)))
 				return true;
@@ -165,7 +178,7 @@ may_concern_us(const uint8_t *text, size_t size)
 	if (size > LOOK_BYTES)
 		size = LOOK_BYTES;
 #if defined(__x86_64__)
-	if (size >= BLOCK + 2 && __builtin_cpu_supports("avx2"))
+	if (size >= BLOCK + 3 && __builtin_cpu_supports("avx2"))
 		return scan_blocks(text, size);
 #endif
 	return scan_bytes(text, size, 1);
