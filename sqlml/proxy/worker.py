@@ -169,10 +169,11 @@ class Worker:
     async def _wait_until_empty(self, timeout_s: float) -> None:
         if self._count() > 0:
             self._is_empty.clear()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._is_empty.wait()
-        except TimeoutError:
+        # Not asyncio.timeout, which in a cancelled task of Python 3.11.2 raises CancelledError.
+        waiting = asyncio.ensure_future(self._is_empty.wait())
+        await asyncio.wait((waiting,), timeout=timeout_s)
+        if not waiting.done():
+            waiting.cancel()
             log_event(logging.INFO, "sessions remain", sessions=self._count())
 
     def _enter(self, session_id: int, client: socket.socket) -> Session:

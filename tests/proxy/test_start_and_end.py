@@ -3,6 +3,7 @@ From the first byte of a connection to its last: encryption requests, refusals, 
 half-open connections, and nothing left behind.
 """
 
+import gc
 import socket
 import struct
 import threading
@@ -207,3 +208,23 @@ def test_stopping_ends_the_sessions(proxy_of, dsn):
         talker.send(START)
         assert talker.read_message() is not None
         # The fixture's end waits for the thread, which waits for this session.
+
+
+@pytest.fixture
+def client():
+    """A socket that is open until the proxy has stopped."""
+    with socket.socket() as sock:
+        yield sock
+        # What the proxy has not closed makes a warning, and warnings are errors.
+        gc.collect()
+        while sock.recv(1000):
+            pass
+
+
+def test_stopping_closes_a_client_that_stays(client, monkeypatch, proxy_of, dsn):
+    monkeypatch.setattr("sqlml.proxy.worker._LAST_WORDS_S", 0.1)
+    target = proxy_of(UpstreamAddress(*address(dsn)), ProxySettings(uses_relay=False))
+    client.settimeout(10)
+    client.connect(address(target))
+    client.sendall(START)
+    assert client.recv(1) == b"R"
