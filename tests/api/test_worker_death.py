@@ -40,7 +40,10 @@ def test_the_next_worker_goes_on_from_the_trials_of_the_last(connection, databas
     session = Session(database, "resumed", options)
     trials = "SELECT trial FROM sqlml.trials WHERE model = 'resumed' ORDER BY trial"
     wait_for(lambda: len(connection.execute(trials).fetchall()) >= 2, 120, "trials are written")
+    children = worker.find_children()
     worker.kill()
+    # Until then one more trial may be written.
+    wait_for(lambda: not any(map(is_running, children)), 30, "the children died with their worker")
     wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
     before = connection.execute(trials).fetchall()
     start_worker()

@@ -56,7 +56,11 @@ def wait_for(connection, question, *values):
 
 
 def wait_for_training(connection):
-    wait_for(connection, "SELECT true FROM sqlml.job WHERE model_name = 'long_probe'")
+    # Jobs of that name which have ended stay in the table.
+    wait_for(
+        connection,
+        "SELECT true FROM sqlml.job WHERE model_name = 'long_probe' AND finished_at IS NULL",
+    )
 
 
 def test_an_earlier_part_of_the_query_is_rolled_back(talker):
