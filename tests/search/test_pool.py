@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def answer(pool):
 def test_two_processes_answer_side_by_side(echo):
     ask(echo, 1, sleep=0.2)
     ask(echo, 2, sleep=0.2)
-    replies = {}
+    replies: dict[int, Any] = {}
     while len(replies) < 2:
         # Both may have come at once.
         replies |= {reply.task: reply.answer for reply in echo.wait(time.monotonic() + LATER)}
