@@ -10,11 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from sqlml.server.cluster import find_postmaster
 from sqlml.server.ports import choose_port
@@ -143,6 +145,13 @@ class Stack:
         child = self.note().children[name]
         os.kill(child.pid, number)
         return child
+
+    def configure_postgres(self, settings: Mapping[str, str]) -> None:
+        """Change settings of the server, those too that take a restart."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            for name, value in settings.items():
+                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+        self.restart_postgres()
 
     def restart_postgres(self) -> None:
         """Stop PostgreSQL as an administrator would, and wait until all answers again."""

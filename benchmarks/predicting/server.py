@@ -26,10 +26,7 @@ SETTINGS = {
 def private_server() -> Iterator[Stack]:
     """A stack of our own, with settings that leave nothing to chance."""
     with temporary_stack() as stack:
-        with psycopg.connect(stack.dsn, autocommit=True) as connection:
-            for name, value in SETTINGS.items():
-                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
-        stack.restart_postgres()
+        stack.configure_postgres(SETTINGS)
         yield stack
 
 

@@ -48,10 +48,7 @@ class Server:
 def private_server() -> Iterator[Server]:
     """A server of our own, filled."""
     with temporary_stack() as stack:
-        with psycopg.connect(stack.dsn, autocommit=True) as connection:
-            for name, value in SETTINGS.items():
-                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
-        stack.restart_postgres()
+        stack.configure_postgres(SETTINGS)
         _fill(stack)
         yield _describe(stack)
 

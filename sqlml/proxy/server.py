@@ -40,6 +40,16 @@ class Setup:
         """Read the settings and the files that they name."""
         return make_service(self.upstream, self.read_settings())
 
+    def remake_service(self) -> Service | None:
+        """Read them again; None, and a line in the log, if they cannot be used."""
+        try:
+            return self.make_service()
+        except SqlmlError as error:
+            log_event(
+                logging.ERROR, "kept the old settings", message=error.message, detail=error.detail
+            )
+            return None
+
 
 async def serve(
     listen: ListenAddress,
@@ -93,7 +103,7 @@ def run_proxy(
             lambda number, life: run_worker(setup, listeners[number], WorkerId(number, life)),
             listeners,
             setup.counters,
-            check=setup.make_service,
+            may_reload=lambda: setup.remake_service() is not None,
         ).run()
     log_event(logging.INFO, "stopped")
 
@@ -134,11 +144,7 @@ async def _work(setup: Setup, listeners: Listeners, me: WorkerId) -> None:
 
 def _reload(setup: Setup, worker: Worker) -> None:
     """Take new settings and certificates for the sessions to come, if they can be used."""
-    try:
-        worker.change(setup.make_service())
-    except SqlmlError as error:
-        log_event(
-            logging.ERROR, "kept the old settings", message=error.message, detail=error.detail
-        )
-    else:
+    service = setup.remake_service()
+    if service is not None:
+        worker.change(service)
         log_event(logging.INFO, "read the settings again")

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlml.errors import SqlmlError
 from sqlml.proxy.counters import Counter, Counters
 from sqlml.proxy.events import log_event
 from sqlml.proxy.listening import Listeners
@@ -40,12 +39,12 @@ class Supervisor:
         listeners: list[Listeners],
         counters: Counters,
         *,
-        check: Callable[[], object],
+        may_reload: Callable[[], bool],
     ):
         self._run_worker = run_worker
         self._listeners = listeners
         self._counters = counters
-        self._check = check
+        self._may_reload = may_reload
         self._children: dict[int, Child] = {}
         self._is_ending = False
 
@@ -58,10 +57,10 @@ class Supervisor:
             number = signal.Signals(signal.sigwait(_SIGNALS))
             if number is signal.SIGCHLD:
                 self._reap()
-            elif number is signal.SIGHUP:
-                self._reload()
-            else:
+            elif number is not signal.SIGHUP:
                 self._end(number)
+            elif self._may_reload():
+                self._send(number)
 
     def _start(self, number: int, life: int) -> None:
         parent = os.getpid()
@@ -99,16 +98,6 @@ class Supervisor:
                 time.sleep(_SHORT_LIFE_S)
             self._counters.event_loop(child.number).add(Counter.WORKER_RESTARTS)
             self._start(child.number, child.life + 1)
-
-    def _reload(self) -> None:
-        try:
-            self._check()
-        except SqlmlError as error:
-            log_event(
-                logging.ERROR, "kept the old settings", message=error.message, detail=error.detail
-            )
-        else:
-            self._send(signal.SIGHUP)
 
     def _end(self, number: signal.Signals) -> None:
         self._is_ending = True

@@ -3,7 +3,6 @@ Model statements in the middle of a session's life, on the real server.
 """
 
 import threading
-import time
 from contextlib import closing
 
 import psycopg
@@ -24,6 +23,7 @@ from tests.proxy.talk import (
     query,
     talk,
 )
+from tests.stack import wait_until
 
 # Its training goes on for as long as these tests may take, and begins at once.
 LONG = "CREATE MODEL long_probe PREDICT cultivar FROM wine WITH (time_limit = '60 s')"
@@ -46,21 +46,10 @@ def backend_of(talker):
     return int(row[6:])
 
 
-def wait_for(connection, question, *values):
-    for _ in range(200):
-        row = connection.execute(question, values).fetchone()
-        if row is not None and row[0]:
-            return
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
-
-
 def wait_for_training(connection):
     # Jobs of that name which have ended stay in the table.
-    wait_for(
-        connection,
-        "SELECT true FROM sqlml.job WHERE model_name = 'long_probe' AND finished_at IS NULL",
-    )
+    query = "SELECT FROM sqlml.job WHERE model_name = 'long_probe' AND finished_at IS NULL"
+    wait_until(lambda: connection.execute(query).rowcount > 0, 10)
 
 
 def test_an_earlier_part_of_the_query_is_rolled_back(talker):

@@ -28,4 +28,11 @@ count_bytes(const Bytes *bytes)
 	return bytes == NULL ? 0 : bytes->end - bytes->start;
 }
 
+/* A number as the protocol writes it */
+static inline uint32_t
+read_uint32(const uint8_t *data)
+{
+	return (uint32_t) data[0] << 24 | (uint32_t) data[1] << 16 | (uint32_t) data[2] << 8 | data[3];
+}
+
 #endif

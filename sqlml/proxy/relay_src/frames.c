@@ -14,12 +14,6 @@
 /* Names and values of the parameters that matter are far shorter */
 #define PARAMETER_SIZE_MAX 512
 
-static inline uint32_t
-read_uint32(const uint8_t *data)
-{
-	return (uint32_t) data[0] << 24 | (uint32_t) data[1] << 16 | (uint32_t) data[2] << 8 | data[3];
-}
-
 static inline size_t
 least(size_t one, size_t other)
 {

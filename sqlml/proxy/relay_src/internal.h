@@ -56,6 +56,7 @@ struct Relay
 
 /* loop.c */
 uint64_t	read_clock_ms(void);
+void		set_tcp_options(int fd);
 
 /* post.c */
 void		deliver_leaving(Relay *relay);
@@ -63,6 +64,7 @@ void		signal_events(Relay *relay);
 
 /* startup.c */
 void		start_up(Relay *relay, Session *session, const uint8_t *data, size_t size);
+void		give_away_unconnected(Relay *relay, Session *session);
 void		finish_connecting(Relay *relay, Session *session);
 void		retry_connecting(Relay *relay, Session *session);
 
@@ -77,7 +79,7 @@ void		end_session(Relay *relay, Session *session);
 void		abort_session(Relay *relay, Session *session);
 void		give_away(Relay *relay, Session *session);
 void		say_goodbye(Relay *relay, Session *session);
-bool		is_quiet(const Session *session);
+void		dismiss_if_drained(Relay *relay, Session *session);
 
 static inline void
 count(const Relay *relay, Counter counter, int64_t amount)

@@ -36,14 +36,21 @@ watch(const Relay *relay, int fd, void *data)
 	return epoll_ctl(relay->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/* Accepted sockets inherit the first two; TCP_NODELAY is for Parse and Sync in two writes */
-static bool
-set_options(int fd)
+/* Without the first, Parse and Sync in two writes take 44 ms instead of 0.7 ms */
+void
+set_tcp_options(int fd)
 {
 	int			on = 1;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+/* Accepted sockets inherit the options of TCP */
+static bool
+set_listener_options(int fd)
+{
+	set_tcp_options(fd);
 	return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0;
 }
 
@@ -79,7 +86,7 @@ open_relay(Relay *relay, const Settings *settings)
 	for (int i = 0; i < settings->listener_count; i++)
 	{
 		relay->listen_fds[i] = fcntl(settings->listen_fds[i], F_DUPFD_CLOEXEC, 0);
-		if (relay->listen_fds[i] < 0 || !set_options(relay->listen_fds[i]))
+		if (relay->listen_fds[i] < 0 || !set_listener_options(relay->listen_fds[i]))
 			return false;
 	}
 	return start_accepting(relay);
@@ -204,13 +211,6 @@ for_each(Relay *relay, Phase phase, void (*action) (Relay *, Session *))
 }
 
 static void
-dismiss_if_quiet(Relay *relay, Session *session)
-{
-	if (is_quiet(session))
-		say_goodbye(relay, session);
-}
-
-static void
 start_draining(Relay *relay)
 {
 	relay->is_draining = true;
@@ -218,7 +218,7 @@ start_draining(Relay *relay)
 	stop_accepting(relay);
 	close_listeners(relay);
 	for_each(relay, PHASE_STARTUP, abort_session);
-	for_each(relay, PHASE_RELAYING, dismiss_if_quiet);
+	for_each(relay, PHASE_RELAYING, dismiss_if_drained);
 	signal_events(relay);
 }
 
@@ -299,23 +299,13 @@ refuse_slow(Relay *relay, Session *session)
 }
 
 static void
-give_up_connecting(Relay *relay, Session *session)
-{
-	if (session->upstream.fd >= 0)
-		close(session->upstream.fd);
-	session->upstream.fd = -1;
-	session->upstream.interest = 0;
-	give_away(relay, session);
-}
-
-static void
 check_deadlines(Relay *relay)
 {
 	uint64_t	now = read_clock_ms();
 
 	expire(relay, PHASE_STARTUP, now, refuse_slow);
-	expire(relay, PHASE_CONNECTING, now, give_up_connecting);
-	expire(relay, PHASE_RETRYING, now, give_up_connecting);
+	expire(relay, PHASE_CONNECTING, now, give_away_unconnected);
+	expire(relay, PHASE_RETRYING, now, give_away_unconnected);
 	expire(relay, PHASE_CLOSING, now, abort_session);
 	expire(relay, PHASE_DRAINING, now, abort_session);
 	for_each(relay, PHASE_RETRYING, retry_connecting);

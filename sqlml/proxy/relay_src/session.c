@@ -298,7 +298,7 @@ pass_end(Session *session)
 		shutdown(session->upstream.fd, SHUT_WR);
 }
 
-bool
+static bool
 is_quiet(const Session *session)
 {
 	const Side *client = &session->client;
@@ -320,6 +320,14 @@ say_goodbye(Relay *relay, Session *session)
 	if (session->phase != PHASE_AWAY)
 		write_to(relay, &session->upstream, TERMINATE, sizeof(TERMINATE));
 	end_session(relay, session);
+}
+
+/* Sessions of a draining relay end as soon as nothing is under way */
+void
+dismiss_if_drained(Relay *relay, Session *session)
+{
+	if (relay->is_draining && is_quiet(session))
+		say_goodbye(relay, session);
 }
 
 static void
@@ -356,8 +364,8 @@ relay_bytes(Relay *relay, Side *side, const uint8_t *data, size_t size)
 	write_to(relay, get_other(side), data, passed);
 	if (verdict == MIGRATE && session->phase == PHASE_RELAYING)
 		give_away(relay, session);
-	else if (relay->is_draining && is_quiet(session))
-		say_goodbye(relay, session);
+	else
+		dismiss_if_drained(relay, session);
 }
 
 /* What a session brought with it, or what came while its server was not there yet */
@@ -383,8 +391,7 @@ start_relaying(Relay *relay, Session *session)
 		return;
 	pass_end(session);
 	update_interest(relay, session);
-	if (relay->is_draining && is_quiet(session))
-		say_goodbye(relay, session);
+	dismiss_if_drained(relay, session);
 }
 
 /* What is held of a frame that will never be whole goes on as it is */
@@ -490,8 +497,7 @@ on_writable(Relay *relay, Side *side)
 	{
 		pass_end(session);
 		update_interest(relay, session);
-		if (relay->is_draining && is_quiet(session))
-			say_goodbye(relay, session);
+		dismiss_if_drained(relay, session);
 	}
 	else if (session->phase != PHASE_AWAY)
 		update_interest(relay, session);
