@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -44,6 +45,9 @@ from sqlml.search.study import search
 
 log = logging.getLogger("sqlml.job.runner")
 
+OUTLIVE_S = 1
+"""How long after this process its files are deleted: those that fit end when they miss it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -66,7 +70,7 @@ def main() -> None:
             shutil.rmtree(tempfile.tempdir, ignore_errors=True)
             return
         message = json.loads(line)
-        _die_with_worker(tempfile.tempdir)
+        die_with_worker(tempfile.tempdir)
         run_job(Assignment(Job(**message["job"]), message["started"]), dsn, pool)
 
 
@@ -223,14 +227,19 @@ def _wrap(error: Exception) -> TrainingFailed:
     )
 
 
-def _die_with_worker(folder: str) -> None:
-    """Delete our files and exit when the worker's end of our standard input closes: it is dead."""
+def die_with_worker(folder: str) -> None:
+    """Exit when the worker's end of our standard input closes: it died. Our files go after us."""
 
     def watch() -> None:
         # Not sys.stdin: its lock would be held when the interpreter shuts down.
         while os.read(sys.stdin.fileno(), 1024):
             pass
-        shutil.rmtree(folder, ignore_errors=True)
+        # Not deleted here: the search would find its files missing, and write that it failed.
+        subprocess.Popen(
+            ["/bin/sh", "-c", f'sleep {OUTLIVE_S}; exec rm -rf -- "$1"', "sh", folder],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         os._exit(1)
 
     threading.Thread(target=watch, name="watch worker", daemon=True).start()
