@@ -57,6 +57,7 @@ struct Relay
 /* loop.c */
 uint64_t	read_clock_ms(void);
 void		set_tcp_options(int fd);
+void		limit_buffers(int fd, const struct sockaddr_storage *peer);
 
 /* post.c */
 void		deliver_leaving(Relay *relay);

@@ -46,6 +46,32 @@ set_tcp_options(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
+static bool
+is_loopback(const struct sockaddr_storage *address)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *) address;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) address;
+
+	if (address->ss_family == AF_INET)
+		return (ntohl(v4->sin_addr.s_addr) >> 24) == IN_LOOPBACKNET;
+	return address->ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+/*
+ * Within one machine no more than a read or two may wait: larger buffers, which
+ * a network needs, let data grow cold before it is read
+ */
+void
+limit_buffers(int fd, const struct sockaddr_storage *peer)
+{
+	int			size = READ_SIZE;
+
+	if (!is_loopback(peer))
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 /* Accepted sockets inherit the options of TCP */
 static bool
 set_listener_options(int fd)
@@ -187,13 +213,18 @@ admit(Relay *relay, int fd)
 static void
 accept_client(Relay *relay, int listen_fd)
 {
+	struct sockaddr_storage peer = {0};
+	socklen_t	size = sizeof(peer);
 	int			fd;
 
 	if (!relay->is_accepting)
 		return;
-	fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(listen_fd, (struct sockaddr *) &peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0)
+	{
+		limit_buffers(fd, &peer);
 		admit(relay, fd);
+	}
 	else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 		pause_accepting(relay);
 }

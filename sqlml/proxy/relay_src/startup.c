@@ -96,7 +96,10 @@ open_upstream_socket(const Rules *rules)
 							SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd >= 0 && rules->upstream.ss_family != AF_UNIX)
+	{
 		set_tcp_options(fd);
+		limit_buffers(fd, &rules->upstream);
+	}
 	return fd;
 }
 
