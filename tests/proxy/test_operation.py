@@ -279,6 +279,14 @@ def test_a_second_proxy_does_not_take_the_first_one_s_clients(dsn, workers):
 # Counters and the log
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_worker_preempts_a_server(dsn, workers):
+    with running_proxy(dsn, f"--workers={workers}") as proxy, proxy.connect() as connection:
+        connection.execute("SELECT 1")
+        threads = [thread.id for worker in proxy.workers() for thread in worker.threads()]
+        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+
+
 @PATHS
 def test_counters(dsn, path):
     with running_proxy(dsn, "--workers=1", *path) as proxy, proxy.connect() as session:
