@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from sqlml.enums import EstimatorName
 from sqlml.extract.dataset import Dataset
 from sqlml.search.leaderboard import Leaderboard
 
@@ -45,6 +46,8 @@ def describe_result(leaderboard: Leaderboard, elapsed_s: float) -> str:
         leaderboard.split,
         f"{format_number(leaderboard.predict_cost_ns / 1000)} us a row",
     ]
+    if leaderboard.winner.estimator is EstimatorName.BASELINE:
+        parts.append(_describe_baseline(len(leaderboard.trials)))
     return "; ".join(parts)
 
 
@@ -55,6 +58,13 @@ def format_number(number: float) -> str:
             number, precision=SHOWN_DIGITS, fractional=False, trim="-", unique=False
         )
     return f"{number:.{SHOWN_DIGITS}g}"
+
+
+def _describe_baseline(trial_count: int) -> str:
+    """Why a model gives the same answer for all rows."""
+    if trial_count == 1:
+        return "the same answer for all rows, as there was no time for more: raise time_limit"
+    return "the same answer for all rows, as nothing was better than that"
 
 
 def _describe_range(leaderboard: Leaderboard) -> str:

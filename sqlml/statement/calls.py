@@ -179,7 +179,9 @@ def _read(lexer: Lexer, candidate: _Candidate, count: int) -> Call | None:
             parts.append(lexer.token(mark.end))
             mark = lexer.token(parts[-1].end)
         is_comma = mark.kind is TokenKind.SYMBOL and mark.value == ","
-        if not count or not is_comma or not all(map(_is_name, parts)):
+        # PostgreSQL's own words about the asterisk are better than those about a call without it.
+        is_star = is_comma and lexer.text.startswith("*", skip_blanks(lexer.text, mark.end))
+        if not count or not is_comma or is_star or not all(map(_is_name, parts)):
             return None
         names = [unquote(part) for part in parts]
         model = ModelName(names[-1], names[0] if len(names) == 2 else None)

@@ -110,7 +110,19 @@ def _query(reader: TokenReader) -> Query:
     if reader.is_at_end():
         raise reader.error('")" after the training query')
     closing = reader.take()
+    _skip_alias(reader)
     return Query(reader.text_from(opening.end, closing.start), opening.end)
+
+
+def _skip_alias(reader: TokenReader) -> None:
+    """Read the alias that a subquery has by habit; nothing can refer to it."""
+    if reader.accept_words("as"):
+        _identifier(reader, "an alias")
+        return
+    token = reader.peek()
+    is_name = token.kind is TokenKind.WORD and token.value not in NOT_A_NAME
+    if token.kind is TokenKind.QUOTED_NAME or (is_name and not reader.is_word("predict")):
+        _identifier(reader, "an alias")
 
 
 def _options(reader: TokenReader) -> tuple[tuple[str, OptionValue], ...]:

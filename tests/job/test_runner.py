@@ -11,7 +11,7 @@ import pytest
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import EstimatorName
 from sqlml.errors import ArtifactDisagrees
-from sqlml.job.notices import describe_dataset
+from sqlml.job.notices import describe_dataset, describe_result
 from sqlml.job.publication import draw_golden, verify
 from sqlml.predict.scorer import Scorer
 from sqlml.search.plan import Plan
@@ -72,3 +72,16 @@ def test_what_was_left_out_is_told():
     assert describe_dataset(dataset) == (
         "read 400 rows with 2 columns; a sample of 90000; left out 7 rows without a target"
     )
+
+
+def test_a_model_that_is_only_the_baseline_says_so(leaderboard):
+    names = {trial.estimator for trial in leaderboard.trials}
+    assert EstimatorName.BASELINE in names
+    assert "same answer for all rows" not in describe_result(leaderboard, 1.0)
+    [baseline] = [
+        trial for trial in leaderboard.trials if trial.estimator is EstimatorName.BASELINE
+    ]
+    only = replace(leaderboard, winner=baseline, members=(), trials=(baseline,))
+    assert describe_result(only, 1.0).endswith("no time for more: raise time_limit")
+    beaten = replace(leaderboard, winner=baseline, members=())
+    assert describe_result(beaten, 1.0).endswith("as nothing was better than that")

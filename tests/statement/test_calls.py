@@ -23,6 +23,7 @@ LEFT = [
     "SELECT a -- predict\n(churn, c)",
     'SELECT xpredict(churn, c), x.sqlml.predict(churn, c), "x"predict(churn, c)',
     "SELECT E'\\'predict(churn, c)', \"predict(churn, c)\"",
+    "SELECT predict(churn, *) FROM c",
     "SELECT predict(churn, c",
     "SELECT predict(churn, ; c)",
     "SELECT predict(select, c)",

@@ -138,10 +138,9 @@ def test_what_nests_is_skipped_as_token_by_token(text, is_on):
             token = next(tokens)
         except StatementSyntaxError:
             break
-        depth += (
-            (token.value == "(") - (token.value == ")") if token.kind is TokenKind.SYMBOL else 0
-        )
-        is_stop = token.kind in (TokenKind.END, TokenKind.PARAMETER) or token.value == ";"
+        symbol = token.value if token.kind is TokenKind.SYMBOL else ""
+        depth += (symbol == "(") - (symbol == ")")
+        is_stop = token.kind in (TokenKind.END, TokenKind.PARAMETER) or symbol == ";"
         expected = token.start if is_stop or depth == 0 else None
     found = skip_nested(lexer, 0)
     if expected is None:
