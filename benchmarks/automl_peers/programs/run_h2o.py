@@ -30,6 +30,9 @@ def find_port() -> int:
 
 def upload(rows: pd.DataFrame, target: str | None) -> h2o.H2OFrame:
     """Texts and classes become enumerations, dates times, the rest numbers."""
+    if target is not None:
+        # Among columns that are all numbers H2O would name the class 1 "1.0".
+        rows = rows.assign(**{target: rows[target].astype(str)})
     types = {
         name: "time"
         if pd.api.types.is_datetime64_any_dtype(rows[name].dtype)
