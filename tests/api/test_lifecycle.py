@@ -102,15 +102,18 @@ def test_an_impatient_user_cancels_again_and_again(connection, database, module_
     while session.is_running() and time.monotonic() < end:
         session.connection.cancel_safe()
         time.sleep(0.01)
-    assert session.join(5).sqlstate == "57014"
+    error = session.join(5)
+    assert error.sqlstate == "57014"
+    assert error.diag.message_detail == 'Training of model "impatient" was aborted.'
     wait_for(lambda: job_status(connection, "impatient") == "aborted", 5, "the job is aborted")
     assert what_is_left(connection, "impatient") == (0, 0)
 
 
 def test_statement_timeout_is_a_cancel(connection, module_worker):
     connection.execute("SET statement_timeout = '1500ms'")
-    with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"):
+    with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout") as caught:
         connection.execute(CREATE, ["timed_out", LONG])
+    assert caught.value.diag.message_detail == 'Training of model "timed_out" was aborted.'
     connection.execute("RESET statement_timeout")
     assert what_is_left(connection, "timed_out") == (0, 0)
 
@@ -123,6 +126,8 @@ def test_drop_ends_training(connection, database, module_worker):
     wait_for(lambda: not any(map(is_running, children)), 2, "the child is gone")
     error = session.join(5)
     assert error.sqlstate == "57014", str(error)
+    assert error.diag.message_primary == 'training of model "dropped" was aborted'
+    assert error.diag.message_detail is None
     assert what_is_left(connection, "dropped") == (0, 0)
 
 
