@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from tests.api.sessions import CREATE, Session, job_status, wait_until_training, what_is_left
-from tests.api.workers import wait_for
 from tests.proxy.talk import query, talk
+from tests.stack import wait_until
 
 # Nothing but its end ends it in time.
 ENDLESS = '{"time_limit": "120 s", "trials": 100000}'
@@ -41,7 +41,7 @@ def cancel(session):
 def check_aborted(connection, model, error):
     assert error.diag.message_detail == ABORTED.format(model)
     assert what_is_left(connection, model) == (0, 0)
-    wait_for(lambda: job_status(connection, model) == "aborted", 60, "the job is aborted")
+    wait_until(lambda: job_status(connection, model) == "aborted", 60, "the job is aborted")
 
 
 def has_phase(connection, model, phase):
@@ -60,7 +60,7 @@ def test_a_cancel_while_no_worker_is_free(connection, database, module_worker):
     connection.execute(CREATE, ["in_front", '{"wait": false}'])
     wait_until_training(connection, "in_front")
     session = Session(database, "behind", ENDLESS)
-    wait_for(lambda: job_status(connection, "behind") == "waiting", 10, "the job waits")
+    wait_until(lambda: job_status(connection, "behind") == "waiting", 10, "the job waits")
     error = cancel(session)
     assert what_is_left(connection, "behind") == (0, 0)
     connection.execute("CALL sqlml.drop_model('in_front')")
@@ -69,14 +69,14 @@ def test_a_cancel_while_no_worker_is_free(connection, database, module_worker):
 
 def test_a_cancel_while_rows_are_read(connection, database, slow_customers, module_worker):
     session = Session(database, "reading", ENDLESS)
-    wait_for(lambda: is_extracting(connection, "reading"), 20, "rows are read")
+    wait_until(lambda: is_extracting(connection, "reading"), 20, "rows are read")
     check_aborted(connection, "reading", cancel(session))
-    wait_for(lambda: not is_extracting(connection, "reading"), 10, "nobody reads any more")
+    wait_until(lambda: not is_extracting(connection, "reading"), 10, "nobody reads any more")
 
 
 def test_a_cancel_during_the_search(connection, database, module_worker):
     session = Session(database, "searching", ENDLESS)
-    wait_for(lambda: has_phase(connection, "searching", "search"), 20, "the search runs")
+    wait_until(lambda: has_phase(connection, "searching", "search"), 20, "the search runs")
     check_aborted(connection, "searching", cancel(session))
 
 
@@ -94,7 +94,7 @@ def test_a_cancel_at_any_moment(connection, database, module_worker):
         has_job = job_status(connection, model) is not None
         assert error.diag.message_detail == (ABORTED.format(model) if has_job else None)
         assert what_is_left(connection, model) == (0, 0)
-    wait_for(lambda: not count_unfinished(connection), 60, "all jobs are aborted")
+    wait_until(lambda: not count_unfinished(connection), 60, "all jobs are aborted")
 
 
 def count_unfinished(connection):
@@ -108,7 +108,7 @@ def test_a_session_that_is_killed_takes_its_job_along(connection, database, modu
     pid = session.connection.info.backend_pid
     connection.execute("SELECT pg_terminate_backend(%s)", [pid])
     assert session.join(5).sqlstate == "57P01"
-    wait_for(lambda: job_status(connection, "orphan") == "aborted", 20, "the job is aborted")
+    wait_until(lambda: job_status(connection, "orphan") == "aborted", 20, "the job is aborted")
     # What the killed session could not remove is in nobody's way.
     connection.execute("SET statement_timeout = '1s'")
     with pytest.raises(psycopg.errors.QueryCanceled):
@@ -126,6 +126,6 @@ def test_a_job_of_its_own_outlives_who_waits_for_it(connection, database, module
         talker.send(query("CALL sqlml.wait('independent')"))
         assert talker.read_message()[0] == "N"
         assert connection.execute(waiting).rowcount == 1
-    wait_for(lambda: connection.execute(waiting).rowcount == 0, 10, "nobody waits")
+    wait_until(lambda: connection.execute(waiting).rowcount == 0, 10, "nobody waits")
     assert job_status(connection, "independent") == "running"
     connection.execute("CALL sqlml.drop_model('independent')")
