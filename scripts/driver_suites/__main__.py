@@ -12,7 +12,11 @@ release, into the hidden folder `.environment` beside its sources.
     psycopg2       2.9.12        tag 2.9.12 of its repository
     asyncpg        0.32.0        its source distribution
     node-postgres  pg 8.23.0     tag pg@8.23.0 of its repository; Node.js as for `make test`
+    psqlodbc       13.02.0000    tag REL-13_02_0000 of its repository; Debian's odbc-postgresql
+                                 and unixodbc-dev
     sqlalchemy     2.1.9         its source distribution
+    pgjdbc         42.5.5        tag REL42.5.5 of its repository; Debian's libpostgresql-jdbc-java,
+                                 junit5 and libchecker-framework-java
 
 Every run has a new server, and a new proxy before it: `through` reaches the server over TCP,
 `socket` over its Unix socket. A test that differs is repeated on both routes. Fails if one
@@ -31,7 +35,9 @@ from pathlib import Path
 
 import psycopg
 
+from scripts.driver_suites.jdbc import JdbcSuite
 from scripts.driver_suites.node import NodeSuite
+from scripts.driver_suites.odbc import OdbcSuite
 from scripts.driver_suites.outcomes import (
     ABSENT,
     Difference,
@@ -45,7 +51,15 @@ from scripts.postgres_suites.cluster import Installation
 from scripts.postgres_suites.routes import DIRECT, SOCKET, THROUGH, started_route
 from tests.stack import temporary_data_dir
 
-SUITES: tuple[Suite, ...] = (PSYCOPG, PSYCOPG2, ASYNCPG, NodeSuite(), SQLALCHEMY)
+SUITES: tuple[Suite, ...] = (
+    PSYCOPG,
+    PSYCOPG2,
+    ASYNCPG,
+    NodeSuite(),
+    OdbcSuite(),
+    SQLALCHEMY,
+    JdbcSuite(),
+)
 SETTINGS = ("max_connections=300", "wal_level=logical")
 # Where scripts/install.sh notes the folder of the server's programs.
 SERVER = Path(sys.prefix) / "share" / "sqlml" / "postgres"

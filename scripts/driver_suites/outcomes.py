@@ -42,9 +42,13 @@ def parse_junit(path: Path) -> Outcomes:
     outcomes: Outcomes = {}
     for case in ElementTree.parse(path).iter("testcase"):
         name = _name(case)
-        found = [outcomes.get(name, PASSED), _outcome(case)]
-        outcomes[name] = min(found, key=_WORST_FIRST.index)
+        outcomes[name] = worse(outcomes.get(name, PASSED), _outcome(case))
     return outcomes
+
+
+def worse(one: str, other: str) -> str:
+    """What counts of two outcomes of a test."""
+    return min(one, other, key=_WORST_FIRST.index)
 
 
 def find_different(direct: Outcomes, through: Outcomes) -> list[Difference]:
