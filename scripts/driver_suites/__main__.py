@@ -141,7 +141,9 @@ def _make_database(target: Target, setup: Sequence[str]) -> None:
 
 def main() -> int:
     """Run everything that was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     names, routes = [suite.name for suite in SUITES], (THROUGH, SOCKET)
     parser.add_argument("--sources", type=Path, required=True, help="a folder, see above")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="suites to run")

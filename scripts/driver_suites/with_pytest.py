@@ -60,8 +60,6 @@ class PytestSuite:
             *(tests or self.tests),
         ]
         environment = target.environment | self.variables(target)
-        # Some start programs that their requirements brought.
-        environment["PATH"] = f"{sources / ENVIRONMENT / 'bin'}:{environment['PATH']}"
         run_logged(command, folder, environment, folder / "output.log")
         if not report.exists():
             text = (folder / "output.log").read_text(errors="replace")
@@ -94,7 +92,7 @@ PSYCOPG = PytestSuite(
     "psycopg",
     "3.3.4",
     ("psycopg[binary,pool]==3.3.4", "anyio", "dnspython", "numpy", "pproxy"),
-    ("tests", "pyproject.toml"),
+    ("tests", "tools", "pyproject.toml"),
     ("tests",),
     _psycopg_arguments,
 )
