@@ -28,7 +28,7 @@ class PytestSuite:
     version: str
     requirements: tuple[str, ...]
     files: tuple[str, ...]
-    """What the tests consist of; the driver's own source must not lie beside them."""
+    """What the tests consist of; the driver's own source beside them only where they want it."""
     tests: tuple[str, ...]
     arguments: Callable[[Target], Sequence[str]]
     variables: Callable[[Target], dict[str, str]] = _nothing
@@ -119,7 +119,7 @@ SQLALCHEMY = PytestSuite(
     "sqlalchemy",
     "2.1.9",
     ("sqlalchemy[asyncio]==2.1.9", "psycopg[binary]==3.3.4"),
-    ("test", "pyproject.toml", "setup.cfg"),
+    ("lib", "test", "pyproject.toml", "setup.cfg"),
     ("test/dialect/postgresql", "test/dialect/test_suite.py"),
     _sqlalchemy_arguments,
     setup=(
