@@ -152,6 +152,8 @@ def main() -> int:
     parser.add_argument("--proxy-arguments", default="--workers 2", help="of `sqlml proxy`")
     parser.add_argument("--results", type=Path, help="a new folder for what the suites wrote")
     options = parser.parse_args()
+    if options.results:
+        options.results.mkdir(parents=True)
     # A server must not outlive us.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     different: list[Difference] = []

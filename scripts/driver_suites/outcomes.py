@@ -26,8 +26,8 @@ class Difference:
 
     @property
     def is_chance(self) -> bool:
-        """Whether repeating it shows the same outcomes on both routes."""
-        return set(self.repeated_direct) == set(self.repeated_through) != set()
+        """Whether repeating it showed nothing through the proxy that direct does not show too."""
+        return set() != set(self.repeated_through) <= set(self.repeated_direct)
 
     def __str__(self) -> str:
         text = f"  {self.test}: {self.direct} direct, {self.through} through"
