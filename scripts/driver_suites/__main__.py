@@ -2,7 +2,8 @@
 Run the drivers' own test suites direct and through the proxy, and compare test by test.
 
     python -m scripts.driver_suites --sources FOLDER [--only psycopg asyncpg] [--results FOLDER]
-                                    [--routes through socket] [--proxy-arguments "--workers 2"]
+                                    [--routes through socket] [--tls]
+                                    [--proxy-arguments "--workers 2"]
 
 FOLDER holds the unpacked sources of the drivers' releases, each in a folder of its name. A suite
 without sources is left out. The driver itself is installed from its registry, in exactly that
@@ -49,6 +50,9 @@ from scripts.driver_suites.suite import DATABASE, Suite, Target
 from scripts.driver_suites.with_pytest import ASYNCPG, PSYCOPG, PSYCOPG2, SQLALCHEMY
 from scripts.postgres_suites.cluster import Installation
 from scripts.postgres_suites.routes import DIRECT, SOCKET, THROUGH, started_route
+from sqlml.proxy.tls import Identity
+from sqlml.server.account import find_server_account, give_to
+from tests.proxy.certificates import make_authority
 from tests.stack import temporary_data_dir
 
 SUITES: tuple[Suite, ...] = (
@@ -60,7 +64,7 @@ SUITES: tuple[Suite, ...] = (
     SQLALCHEMY,
     JdbcSuite(),
 )
-SETTINGS = ("max_connections=300", "wal_level=logical")
+SETTINGS: tuple[str, ...] = ("max_connections=300", "wal_level=logical")
 # Where scripts/install.sh notes the folder of the server's programs.
 SERVER = Path(sys.prefix) / "share" / "sqlml" / "postgres"
 
@@ -71,6 +75,7 @@ class Runner:
 
     sources: Path
     folder: Path
+    settings: tuple[str, ...]
     proxy_arguments: tuple[str, ...]
     repeats: int
 
@@ -122,12 +127,21 @@ class Runner:
         place = self.folder / suite.name / name
         place.mkdir(parents=True)
         installation = Installation(Path(SERVER.read_text().strip()))
-        with started_route(route, installation, place, self.proxy_arguments, SETTINGS) as ports:
+        with started_route(
+            route, installation, place, self.proxy_arguments, self.settings
+        ) as ports:
             _make_database(Target(ports.server), suite.setup)
             yield Target(ports.port), place
 
     def _sources(self, suite: Suite) -> Path:
         return self.sources / suite.name
+
+
+def _make_identity(folder: Path) -> Identity:
+    """A certificate for the server and for the proxy: channel binding passes then."""
+    identity = make_authority(folder).vouch_for("server")
+    give_to(find_server_account(), identity.key)
+    return identity
 
 
 def _make_database(target: Target, setup: Sequence[str]) -> None:
@@ -150,6 +164,7 @@ def main() -> int:
     parser.add_argument("--routes", nargs="+", choices=routes, default=routes[:1])
     parser.add_argument("--repeats", type=int, default=5, help="of tests that differ, each way")
     parser.add_argument("--proxy-arguments", default="--workers 2", help="of `sqlml proxy`")
+    parser.add_argument("--tls", action="store_true", help="for the server, and on both sides")
     parser.add_argument("--results", type=Path, help="a new folder for what the suites wrote")
     options = parser.parse_args()
     if options.results:
@@ -158,13 +173,19 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     different: list[Difference] = []
     with temporary_data_dir() as folder:
-        arguments = tuple(shlex.split(options.proxy_arguments))
-        runner = Runner(options.sources.absolute(), folder, arguments, options.repeats)
+        settings, arguments = SETTINGS, tuple(shlex.split(options.proxy_arguments))
+        if options.tls:
+            identity = _make_identity(folder)
+            settings += ("ssl=on", f"ssl_cert_file={identity.certificate}")
+            settings += (f"ssl_key_file={identity.key}",)
+            arguments += ("--tls-cert", str(identity.certificate), "--tls-key", str(identity.key))
+            arguments += ("--upstream-tls", "require")
+        sources = options.sources.absolute()
+        runner = Runner(sources, folder, settings, arguments, options.repeats)
         for suite in SUITES:
-            sources = runner.sources / suite.name
-            if suite.name not in options.only or not sources.is_dir():
+            if suite.name not in options.only or not (sources / suite.name).is_dir():
                 continue
-            suite.prepare(sources)
+            suite.prepare(sources / suite.name)
             different += runner.compare(suite, options.routes)
             if options.results:
                 shutil.copytree(folder / suite.name, options.results / suite.name)
