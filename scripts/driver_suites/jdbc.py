@@ -22,6 +22,17 @@ LIBRARIES = (
     *("opentest4j-reporting-schema", "apiguardian-api", "picocli", "checker-qual"),
 )
 ROLE = "test"
+# All but the superuser show a password over TCP, in whichever way theirs is kept.
+PASSWORDS = """
+DO $$ BEGIN
+    EXECUTE format(
+        'COPY (VALUES (''local all postgres trust''), (''local all,replication all md5''),
+                      (''host all,replication postgres all trust''),
+                      (''host all,replication all all md5'')) TO %L',
+        current_setting('hba_file'));
+    PERFORM pg_reload_conf();
+END $$
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class JdbcSuite:
         f"ALTER DATABASE test OWNER TO {ROLE}",
         f"ALTER SCHEMA public OWNER TO {ROLE}",
         "CREATE EXTENSION hstore",
+        PASSWORDS,
     )
 
     def prepare(self, sources: Path) -> None:
