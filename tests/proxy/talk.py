@@ -17,6 +17,7 @@ SSL_REQUEST = struct.pack("!ii", 8, RequestCode.SSL)
 GSSENC_REQUEST = struct.pack("!ii", 8, RequestCode.GSSENC)
 FLUSH = frame(ord("H"), b"")
 SYNC = frame(Frontend.SYNC, b"")
+TERMINATE = frame(Frontend.TERMINATE, b"")
 TIMEOUT_S = 20
 
 
