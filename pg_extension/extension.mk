@@ -6,8 +6,8 @@ extension_version := 0.1.0
 core_objects := array.o artifact.o bins.o contributions.o datetime.o dictionary.o encoding.o \
 	evaluator.o features.o kernel.o linear.o masks.o parts.o reader.o response.o text.o trees.o \
 	vocabulary.o walk.o
-glue_objects := cache.o catalogue.o columns.o convert.o elements.o explain.o golden.o known_row.o \
-	numeric.o predict.o refuse.o result.o row.o scorer.o sqlml.o support.o versions.o
+glue_objects := cache.o catalogue.o client.o columns.o convert.o elements.o explain.o golden.o \
+	known_row.o numeric.o predict.o refuse.o result.o row.o scorer.o sqlml.o support.o versions.o
 
 MODULE_big := sqlml
 OBJS := $(core_objects) $(glue_objects)

@@ -76,3 +76,24 @@ AS 'MODULE_PATHNAME', 'sqlml_in_transaction_block'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION sqlml.in_transaction_block() IS
     'whether the session is in a transaction block';
+
+CREATE FUNCTION sqlml.is_client_gone()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'sqlml_is_client_gone'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION sqlml.is_client_gone() IS
+    'internal: whether the connection to the client of this session is broken';
+
+CREATE FUNCTION sqlml.tell_client(message text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'sqlml_tell_client'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION sqlml.tell_client(text) IS
+    'internal: raise a notice, and say whether the connection was broken';
+
+CREATE FUNCTION sqlml.hold_cancel(is_held boolean)
+RETURNS void
+AS 'MODULE_PATHNAME', 'sqlml_hold_cancel'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION sqlml.hold_cancel(boolean) IS
+    'internal: whether a cancel request has to wait; an error sets it free';

@@ -43,6 +43,10 @@ COMMENT ON COLUMN sqlml.job.columns IS
     'the relation''s columns in order: name, declared type, type below a domain, kind (numeric, '
     'boolean, category, datetime, array), the reason why a column is skipped, and the option that '
     'gives it a role (group_by, order_by, weight)';
+-- Columns that older catalogues lack.
+ALTER TABLE sqlml.job ADD COLUMN IF NOT EXISTS is_attended boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN sqlml.job.is_attended IS
+    'whether the statement that made it waits for it, so that it ends with that statement';
 CREATE INDEX IF NOT EXISTS job_unfinished ON sqlml.job (job_id)
     WHERE status IN ('waiting', 'running');
 CREATE INDEX IF NOT EXISTS job_model_id ON sqlml.job (model_id);

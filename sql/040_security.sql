@@ -6,7 +6,7 @@ GRANT SELECT ON sqlml.model, sqlml.job, sqlml.event, sqlml.trial, sqlml.version,
 GRANT INSERT (schema_name, model_name), DELETE ON sqlml.model TO PUBLIC;
 GRANT INSERT (model_id, schema_name, model_name, target, query, columns, options)
     ON sqlml.job TO PUBLIC;
-GRANT UPDATE (abort_requested) ON sqlml.job TO PUBLIC;
+GRANT UPDATE (abort_requested, is_attended) ON sqlml.job TO PUBLIC;
 
 GRANT USAGE ON SCHEMA sqlml, sqlml_training TO sqlml_worker;
 GRANT UPDATE (current_version_id) ON sqlml.model TO sqlml_worker;

@@ -340,8 +340,10 @@ BEGIN
         PERFORM sqlml.raise('ML010', 'no worker is running', NULL,
             'Start one with "sqlml worker", or use WITH (wait = false) to queue the job.');
     ELSE
+        PERFORM sqlml.hold_cancels(true);
+        UPDATE sqlml.job AS made SET is_attended = true WHERE made.job_id = job.job_id;
         COMMIT;
-        CALL sqlml.follow_job(job.job_id);
+        CALL sqlml.follow_job(job.job_id, is_own => true);
     END IF;
 END;
 $$;
@@ -378,8 +380,9 @@ DECLARE
 BEGIN
     PERFORM sqlml.check_owner(found);
     SELECT max(job_id) INTO last_job FROM sqlml.job WHERE job.model_id = found.model_id;
+    PERFORM sqlml.hold_cancels(true);
     COMMIT;
-    CALL sqlml.follow_job(last_job);
+    CALL sqlml.follow_job(last_job, is_own => false);
 END;
 $$;
 COMMENT ON PROCEDURE sqlml.wait IS 'wait until the last job of a model has ended';

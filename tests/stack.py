@@ -67,12 +67,13 @@ def temporary_stack(*up_arguments: str) -> Iterator["Stack"]:
             run_sqlml("down", "--data-dir", str(data_dir))
 
 
-def wait_until(is_true: Callable[[], bool], timeout_s: float = 20) -> None:
-    """Fail the test unless it becomes true in time."""
+def wait_until(condition: Callable[[], Any], timeout_s: float = 20, what: str = "it") -> Any:
+    """Poll until the condition is true, and return its value; fail the test after that time."""
     deadline = time.monotonic() + timeout_s
-    while not is_true():
-        assert time.monotonic() < deadline, "waited in vain"
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
         time.sleep(0.05)
+    return value
 
 
 @dataclass

@@ -16,34 +16,12 @@ import shutil
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.proxying.routes import started_proxy_process
-from scripts.postgres_suites.cluster import started_cluster
+from scripts.postgres_suites.routes import DIRECT, THROUGH, started_route
 from scripts.postgres_suites.source import Programs, get_programs
 from scripts.postgres_suites.suites import ISOLATION, MUTATED, REGRESS, Run, compare, run_suite
-from sqlml.config import LOOPBACK
-from sqlml.server.ports import choose_port
 from tests.stack import temporary_data_dir
-
-DIRECT, THROUGH = "direct", "through"
-
-
-@contextmanager
-def started_route(
-    route: str, programs: Programs, folder: Path, arguments: tuple[str, ...]
-) -> Iterator[int]:
-    """A new server, perhaps with the proxy before it; the port to use."""
-    with started_cluster(programs, folder / f"server-{folder.name}") as port:
-        if route == DIRECT:
-            yield port
-            return
-        proxy_port = choose_port(None, [], {port})
-        upstream = f"{LOOPBACK}:{port}"
-        with started_proxy_process(proxy_port, upstream, folder / "proxy.log", arguments):
-            yield proxy_port
 
 
 def run_pair(suite: str, programs: Programs, folder: Path, arguments: tuple[str, ...]) -> list[str]:
@@ -52,8 +30,8 @@ def run_pair(suite: str, programs: Programs, folder: Path, arguments: tuple[str,
     for route in (DIRECT, THROUGH):
         place = folder / route
         place.mkdir()
-        with started_route(route, programs, place, arguments) as port:
-            runs[route] = run_suite(suite, programs, port, place / suite)
+        with started_route(route, programs.installation, place, arguments) as ports:
+            runs[route] = run_suite(suite, programs, ports.port, place / suite)
         if suite == MUTATED:
             print(f"{suite}, {route}: {len(runs[route].outputs)} outputs", flush=True)
         else:

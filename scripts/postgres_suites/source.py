@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.postgres_suites.cluster import Installation
+
 PACKAGE = "postgresql-15"
 MAJOR = "15"
 DEBS = (PACKAGE, "postgresql-client-15", "postgresql-server-dev-15", "libpq5")
@@ -36,22 +38,19 @@ class Programs:
     """Where the tests find `regress.so` and its companions."""
 
     @property
-    def bin_dir(self) -> Path:
-        return self._installation / "bin"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """With the client library of the same version."""
+    def installation(self) -> Installation:
+        """The server, with the client library of the same version."""
         (libpq,) = self.root.glob("usr/lib/*/libpq.so.5")
-        return {**os.environ, "LD_LIBRARY_PATH": str(libpq.parent), "PGSSLMODE": "disable"}
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(libpq.parent), "PGSSLMODE": "disable"}
+        return Installation(self._place / "bin", environment)
 
     def driver(self, suite: str) -> Path:
         """The program that runs a suite: regress or isolation."""
         name = "pg_regress" if suite == "regress" else f"pg_{suite}_regress"
-        return self._installation / "lib" / "pgxs" / "src" / "test" / suite / name
+        return self._place / "lib" / "pgxs" / "src" / "test" / suite / name
 
     @property
-    def _installation(self) -> Path:
+    def _place(self) -> Path:
         return self.root / "usr" / "lib" / "postgresql" / MAJOR
 
 
@@ -78,7 +77,7 @@ def _extract(version: str, downloads: Path, folder: Path) -> Programs:
     programs = Programs(version, root, tests, libraries)
     libraries.mkdir()
     for name in ("refint.so", "autoinc.so"):
-        (libraries / name).symlink_to(programs.bin_dir.parent / "lib" / name)
+        (libraries / name).symlink_to(programs.installation.bin_dir.parent / "lib" / name)
     headers = root / "usr" / "include" / "postgresql" / MAJOR / "server"
     command = ["cc", "-O2", "-shared", "-fPIC", "-w", f"-I{headers}"]
     source = str(tests / "regress" / "regress.c")

@@ -39,7 +39,7 @@ def run_suite(suite: str, programs: Programs, port: int, folder: Path) -> Run:
         str(programs.driver(base)),
         f"--inputdir={source}",
         f"--outputdir={output}",
-        f"--bindir={programs.bin_dir}",
+        f"--bindir={programs.installation.bin_dir}",
         f"--dlpath={programs.libraries}",
         f"--schedule={source / SCHEDULES[base]}",
         f"--host={LOOPBACK}",
@@ -48,7 +48,7 @@ def run_suite(suite: str, programs: Programs, port: int, folder: Path) -> Run:
         "--max-connections=20",
     ]
     report = output / "report"
-    run_unprivileged(command, programs, report)
+    run_unprivileged(command, programs.installation.environment, report)
     results = {match["name"]: match["result"] for match in _RESULT.finditer(report.read_text())}
     if not results:
         raise RuntimeError(f"{suite} did not run: {report.read_text()}")

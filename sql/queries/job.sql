@@ -15,6 +15,9 @@ SELECT pg_advisory_unlock(sqlml.lock_class(), %(job_id)s);
 -- name: is_abort_requested
 SELECT abort_requested OR model_id IS NULL FROM sqlml.job WHERE job_id = %(job_id)s;
 
+-- name: is_deserted
+SELECT sqlml.is_deserted(job) FROM sqlml.job WHERE job_id = %(job_id)s;
+
 -- Whatever an aborted job ended with, it was aborted.
 -- name: finish_job
 UPDATE sqlml.job

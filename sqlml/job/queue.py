@@ -62,6 +62,11 @@ class Queue:
         row = self._execute("is_abort_requested", job_id=job.job_id).fetchone()
         return row is None or bool(row[0])
 
+    def is_deserted(self, job: Job) -> bool:
+        """Whether the statement that made the job has ended without it; for a moment, by error."""
+        row = self._execute("is_deserted", job_id=job.job_id).fetchone()
+        return row is not None and bool(row[0])
+
     def finish(self, job: Job, status: JobStatus, error: SqlmlError | None = None) -> None:
         """Write how a job ended, unless that stands already."""
         self._execute(

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.2
 IDLE_S = 2.0
 RECONNECT_S = 1.0
+DESERTED_POLLS = 25
+"""How often in a row a job must seem deserted to be so."""
 GRACE_S = 10.0
 """How long a child may overrun its time limit before it is killed."""
 
@@ -107,11 +109,13 @@ class Worker:
         """Wait for a child's end, and cause it where it must be."""
         limit_s = float(job.options["time_limit"])
         give_up = time.monotonic() + limit_s + GRACE_S
+        deserted_polls = 0
         while True:
             code = child.wait(POLL_S)
             if code is not None:
                 return JobStatus.FAILED, _explain_exit(code)
-            if queue.is_abort_requested(job):
+            deserted_polls = deserted_polls + 1 if queue.is_deserted(job) else 0
+            if queue.is_abort_requested(job) or deserted_polls >= DESERTED_POLLS:
                 return JobStatus.ABORTED, None
             if self._stopping.is_set():
                 return JobStatus.WAITING, None

@@ -6,6 +6,8 @@ Startup = tuple[int, int, bytes, tuple[bool, bool]]
 """session_id, client_fd, data; whether TLS and GSS were declined."""
 Given = tuple[int, int, int, State, bytes, bytes, int, bytes, bytes, bool]
 """As Handover."""
+Refused = tuple[int, str | None, int, int]
+"""session_id, the client's address, a Reason, how many before it were not told."""
 Rules = tuple[tuple[str, str] | None, int, int, int, int, bool, bool, bool]
 """
 The server's address, numeric, or a socket's path and ""; sessions in all blocks, and here;
@@ -28,6 +30,7 @@ class Relay:
     def run(self) -> None: ...
     def fileno(self) -> int: ...
     def take(self) -> Startup | Given | None: ...
+    def take_refusal(self) -> Refused | None: ...
     def give(
         self,
         session_id: int,

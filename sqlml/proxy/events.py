@@ -23,6 +23,11 @@ def log_event(level: int, event: str, **facts: Fact) -> None:
         log.log(level, " ".join([event, *words]))
 
 
+def name_session(session_id: int) -> str:
+    """Return a session's id as the log has it."""
+    return f"{session_id:016x}"
+
+
 def _write(fact: Fact) -> str:
     text = fact.decode(errors="backslashreplace") if isinstance(fact, bytes) else str(fact)
     return text if _PLAIN.fullmatch(text) else json.dumps(text)

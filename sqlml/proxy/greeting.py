@@ -9,7 +9,12 @@ from enum import Enum, auto
 
 from sqlml.errors import EncryptionRequired, ProtocolViolation
 from sqlml.proxy.tls import ClientEncryption
+from sqlml.wire.messages import Frontend, frame
 from sqlml.wire.startup import TLS_HANDSHAKE, RequestCode, StartupPacket, read_startup
+
+# A client that is ended before it is connected may send this message alone. Four bytes decide, as
+# they cannot be the length of a packet.
+_GOODBYE = frame(Frontend.TERMINATE, b"")[:4]
 
 
 class Step(Enum):
@@ -50,6 +55,8 @@ class Greeting:
             return Progress(Step.WAIT)
         if self._pending[0] == TLS_HANDSHAKE and not self._is_encrypted and not self._declined:
             return self._encrypt_directly()
+        if self._pending.startswith(_GOODBYE):
+            return Progress(Step.CLOSE)
         packet = read_startup(self._pending)
         if packet is None:
             return Progress(Step.WAIT)

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -19,7 +20,15 @@ from sqlml.proxy.address import UpstreamAddress
 from sqlml.proxy.counters import Counters
 from sqlml.proxy.handover import Handover, SessionState, StartupHandover
 from sqlml.proxy.listening import Listeners
-from sqlml.proxy.refusals import say_fatal, stopping, too_many_sessions, unchallenged
+from sqlml.proxy.refusals import (
+    Refused,
+    log_refusal,
+    log_slowness,
+    say_fatal,
+    stopping,
+    too_many_sessions,
+    unchallenged,
+)
 from sqlml.proxy.settings import Service
 from sqlml.proxy.tls import ClientEncryption
 from sqlml.wire.startup import RequestCode
@@ -40,6 +49,14 @@ _NO_LIMIT = 1 << 63
 _RESOLVE_S = 15.0
 """How often the server's name is looked up again."""
 _PROBE_S = 5.0
+
+
+class Reason(IntEnum):
+    """Why the relay itself refuses a session; the numbers are those of relay_src/relay.h."""
+
+    SLOW = 0
+    ANOTHER = 1
+    UNCHALLENGED = 2
 
 
 class Owner(Protocol):
@@ -177,6 +194,8 @@ class Relay:
             except Exception:
                 # A fault of ours ends this session and no other.
                 log.exception("session failed")
+        while (refused := self._native.take_refusal()) is not None:
+            _log_refused(refused)
         if self.session_count == 0:
             self._owner.on_relay_emptied()
 
@@ -210,6 +229,17 @@ async def resolve(address: UpstreamAddress) -> tuple[str, str] | None:
                 continue
         return socket.getnameinfo(target, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
     return None
+
+
+def _log_refused(taken: "_relay.Refused") -> None:
+    session_id, client, reason, untold = taken
+    refused = Refused(session_id, client, untold)
+    if reason == Reason.SLOW:
+        log_slowness(refused)
+    elif reason == Reason.ANOTHER:
+        log_refusal(refused, too_many_sessions(), has_begun=False)
+    else:
+        log_refusal(refused, unchallenged(), has_begun=True)
 
 
 def _read_startup(taken: "_relay.Startup") -> StartupHandover:

@@ -23,12 +23,19 @@ from sqlml.errors import (
     UpstreamUnavailable,
 )
 from sqlml.proxy.counters import Block, Counter
-from sqlml.proxy.events import log_event
+from sqlml.proxy.events import log_event, name_session
 from sqlml.proxy.greeting import Greeting, Step
 from sqlml.proxy.handover import Handover
 from sqlml.proxy.interceptor import Interceptor
 from sqlml.proxy.login import Login, LoginRules
-from sqlml.proxy.refusals import say_fatal, stopping, too_many_sessions
+from sqlml.proxy.refusals import (
+    Refused,
+    log_refusal,
+    log_slowness,
+    say_fatal,
+    stopping,
+    too_many_sessions,
+)
 from sqlml.proxy.rewriting import Rewriter
 from sqlml.proxy.settings import Service
 from sqlml.proxy.side import Side
@@ -181,7 +188,7 @@ class Session:
     @property
     def name(self) -> str:
         """The id as the log has it."""
-        return f"{self.id:016x}"
+        return name_session(self.id)
 
     def on_data(self, side: Side, data: bytes) -> None:
         if side is not self.client:
@@ -452,9 +459,7 @@ class Session:
 
     def _on_start_timeout(self) -> None:
         self._house.counters.add(Counter.START_UPS_REFUSED)
-        log_event(
-            logging.INFO, "client said too little", session=self.name, client=self.client.peer
-        )
+        log_slowness(Refused(self.id, self.client.peer))
         self.close()
 
     def _forget_start(self) -> None:
@@ -470,15 +475,8 @@ class Session:
         self._refuse(stopping())
 
     def _refuse(self, error: SqlmlError) -> None:
-        log_event(
-            logging.WARNING if isinstance(error, UpstreamUnavailable) else logging.INFO,
-            "session refused" if self._phase is not Phase.FORWARDING else "session ended",
-            session=self.name,
-            client=self.client.peer,
-            sqlstate=error.sqlstate,
-            message=error.message,
-            detail=error.detail,
-        )
+        has_begun = self._phase is Phase.FORWARDING
+        log_refusal(Refused(self.id, self.client.peer), error, has_begun=has_begun)
         self.client.write(say_fatal(error))
         self.close()
 

@@ -6,7 +6,7 @@ import threading
 
 import psycopg
 
-from tests.api.workers import wait_for
+from tests.stack import wait_until
 
 CREATE = "CALL sqlml.create_model(%s, 'churned', relation => 'customers', options => %s)"
 LONG = '{"time_limit": "60 s"}'
@@ -59,4 +59,4 @@ class Session:
 
 
 def wait_until_training(connection, model):
-    wait_for(lambda: job_status(connection, model) == "running", 20, "the job runs")
+    wait_until(lambda: job_status(connection, model) == "running", 20, "the job runs")

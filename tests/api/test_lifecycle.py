@@ -20,7 +20,8 @@ from tests.api.sessions import (
     wait_until_training,
     what_is_left,
 )
-from tests.api.workers import is_running, wait_for
+from tests.api.workers import is_running
+from tests.stack import wait_until
 
 
 def test_a_model_is_trained_and_answers(connection, module_worker):
@@ -47,7 +48,7 @@ def test_an_interim_version_answers_while_training_goes_on(connection, database,
     session = Session(database, "soon", '{"time_limit": "120 s", "trials": 6, "anytime": true}')
     wait_until_training(connection, "soon")
     state = "SELECT status, version, is_interim FROM sqlml.models WHERE model = 'soon'"
-    wait_for(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
+    wait_until(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
     status, first, is_interim = connection.execute(state).fetchone()
     assert (status, is_interim) == ("training", True)
     answers = connection.execute("SELECT predict_soon(c) FROM customers AS c").fetchall()
@@ -69,10 +70,10 @@ def test_a_cancel_keeps_what_answers_already(connection, database, module_worker
     session = Session(database, "kept_interim", '{"time_limit": "120 s", "anytime": true}')
     wait_until_training(connection, "kept_interim")
     state = "SELECT status, version FROM sqlml.models WHERE model = 'kept_interim'"
-    wait_for(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
+    wait_until(lambda: connection.execute(state).fetchone()[1], 60, "there is an interim version")
     session.connection.cancel_safe()
     assert session.join(10).sqlstate == "57014"
-    wait_for(lambda: job_status(connection, "kept_interim") == "aborted", 5, "the job is aborted")
+    wait_until(lambda: job_status(connection, "kept_interim") == "aborted", 5, "the job is aborted")
     assert connection.execute(state).fetchone()[0] == "ready"
     assert (
         len(connection.execute("SELECT predict_kept_interim(c) FROM customers AS c").fetchall())
@@ -85,13 +86,13 @@ def test_cancel_ends_the_child_and_leaves_no_model(connection, database, module_
     wait_until_training(connection, "cancelled")
     children = module_worker.find_children()
     assert children
-    wait_for(module_worker.find_searches, 20, "the search has a folder")
+    wait_until(module_worker.find_searches, 20, "the search has a folder")
     session.connection.cancel_safe()
     error = session.join(5)
     assert error.sqlstate == "57014"
-    wait_for(lambda: not any(map(is_running, children)), 2, "the child is gone")
-    wait_for(lambda: not module_worker.find_searches(), 2, "its files are gone")
-    wait_for(lambda: job_status(connection, "cancelled") == "aborted", 2, "the job is aborted")
+    wait_until(lambda: not any(map(is_running, children)), 2, "the child is gone")
+    wait_until(lambda: not module_worker.find_searches(), 2, "its files are gone")
+    wait_until(lambda: job_status(connection, "cancelled") == "aborted", 2, "the job is aborted")
     assert what_is_left(connection, "cancelled") == (0, 0)
 
 
@@ -102,15 +103,18 @@ def test_an_impatient_user_cancels_again_and_again(connection, database, module_
     while session.is_running() and time.monotonic() < end:
         session.connection.cancel_safe()
         time.sleep(0.01)
-    assert session.join(5).sqlstate == "57014"
-    wait_for(lambda: job_status(connection, "impatient") == "aborted", 5, "the job is aborted")
+    error = session.join(5)
+    assert error.sqlstate == "57014"
+    assert error.diag.message_detail == 'Training of model "impatient" was aborted.'
+    wait_until(lambda: job_status(connection, "impatient") == "aborted", 5, "the job is aborted")
     assert what_is_left(connection, "impatient") == (0, 0)
 
 
 def test_statement_timeout_is_a_cancel(connection, module_worker):
     connection.execute("SET statement_timeout = '1500ms'")
-    with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"):
+    with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout") as caught:
         connection.execute(CREATE, ["timed_out", LONG])
+    assert caught.value.diag.message_detail == 'Training of model "timed_out" was aborted.'
     connection.execute("RESET statement_timeout")
     assert what_is_left(connection, "timed_out") == (0, 0)
 
@@ -120,9 +124,11 @@ def test_drop_ends_training(connection, database, module_worker):
     wait_until_training(connection, "dropped")
     children = module_worker.find_children()
     connection.execute("CALL sqlml.drop_model('dropped')")
-    wait_for(lambda: not any(map(is_running, children)), 2, "the child is gone")
+    wait_until(lambda: not any(map(is_running, children)), 2, "the child is gone")
     error = session.join(5)
     assert error.sqlstate == "57014", str(error)
+    assert error.diag.message_primary == 'training of model "dropped" was aborted'
+    assert error.diag.message_detail is None
     assert what_is_left(connection, "dropped") == (0, 0)
 
 
@@ -265,7 +271,7 @@ def test_if_not_exists_skips(connection, module_worker):
 def test_training_holds_no_transaction(connection, database, module_worker):
     session = Session(database, "no_locks")
     wait_until_training(connection, "no_locks")
-    wait_for(
+    wait_until(
         lambda: connection.execute(
             "SELECT phase = 'search' FROM sqlml.jobs WHERE model = 'no_locks'"
         ).fetchone()[0],

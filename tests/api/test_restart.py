@@ -9,8 +9,7 @@ import pytest
 
 from tests.api.conftest import CUSTOMERS
 from tests.api.sessions import CREATE, job_status, wait_until_training
-from tests.api.workers import wait_for
-from tests.stack import temporary_stack
+from tests.stack import temporary_stack, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +22,7 @@ def test_a_restart_of_the_server_while_training():
             wait_until_training(connection, "survivor")
         stack.restart_postgres()
         with closing(psycopg.connect(stack.proxy_dsn, autocommit=True)) as connection:
-            wait_for(
+            wait_until(
                 lambda: job_status(connection, "survivor") == "succeeded", 40, "the job succeeds"
             )
             counted = connection.execute(

@@ -16,7 +16,8 @@ from tests.api.sessions import (
     wait_until_training,
     what_is_left,
 )
-from tests.api.workers import is_running, wait_for
+from tests.api.workers import is_running
+from tests.stack import wait_until
 
 
 def test_killed_worker_the_next_one_takes_the_job_again(connection, database, start_worker):
@@ -24,11 +25,11 @@ def test_killed_worker_the_next_one_takes_the_job_again(connection, database, st
     session = Session(database, "retaken", SHORT)
     wait_until_training(connection, "retaken")
     children = worker.find_children()
-    wait_for(worker.find_searches, 20, "the search has a folder")
+    wait_until(worker.find_searches, 20, "the search has a folder")
     worker.kill()
-    wait_for(lambda: not any(map(is_running, children)), 2, "the child died with its worker")
+    wait_until(lambda: not any(map(is_running, children)), 2, "the child died with its worker")
     # The spare child may be importing still, and looks at its input after that.
-    wait_for(lambda: not any(worker.folder.iterdir()), 30, "its files are gone")
+    wait_until(lambda: not any(worker.folder.iterdir()), 30, "its files are gone")
     start_worker()
     assert session.join(30) is None
     assert job_status(connection, "retaken") == "succeeded"
@@ -39,12 +40,14 @@ def test_the_next_worker_goes_on_from_the_trials_of_the_last(connection, databas
     options = '{"time_limit": "120 s", "trials": 6, "estimators": "linear"}'
     session = Session(database, "resumed", options)
     trials = "SELECT trial FROM sqlml.trials WHERE model = 'resumed' ORDER BY trial"
-    wait_for(lambda: len(connection.execute(trials).fetchall()) >= 2, 120, "trials are written")
+    wait_until(lambda: len(connection.execute(trials).fetchall()) >= 2, 120, "trials are written")
     children = worker.find_children()
     worker.kill()
     # Until then one more trial may be written.
-    wait_for(lambda: not any(map(is_running, children)), 30, "the children died with their worker")
-    wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
+    wait_until(
+        lambda: not any(map(is_running, children)), 30, "the children died with their worker"
+    )
+    wait_until(partial(has_no_worker, connection), 5)
     before = connection.execute(trials).fetchall()
     start_worker()
     assert session.join(120) is None
@@ -65,6 +68,10 @@ def test_the_next_worker_goes_on_from_the_trials_of_the_last(connection, databas
     assert all(number >= len(before) for (number,) in members)
 
 
+def has_no_worker(connection):
+    return connection.execute("SELECT sqlml.is_held(0)").fetchone() == (False,)
+
+
 def attempts(connection, model):
     """How often workers have taken the model's job."""
     return connection.execute(
@@ -81,11 +88,13 @@ def test_killed_twice_is_failed(connection, start_worker):
     connection.execute(CREATE, ["twice", '{"wait": false}'])
     for count in (1, 2):
         worker = start_worker()
-        wait_for(partial(is_taken, connection, "twice", count), 20, "the worker takes the job")
+        wait_until(partial(is_taken, connection, "twice", count), 20, "the worker takes the job")
         worker.kill()
-        wait_for(lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone")
+        wait_until(
+            lambda: not connection.execute("SELECT sqlml.is_held(0)").fetchone()[0], 5, "gone"
+        )
     start_worker()
-    wait_for(lambda: job_status(connection, "twice") == "failed", 10, "the job has failed")
+    wait_until(lambda: job_status(connection, "twice") == "failed", 10, "the job has failed")
     # The name is free again: the failed try is cleared away.
     connection.execute(CREATE, ["twice", SHORT])
     assert job_status(connection, "twice") == "succeeded"

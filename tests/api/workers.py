@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
-import pytest
+
+from tests.stack import wait_until
 
 
 class WorkerProcess:
@@ -54,17 +53,6 @@ class WorkerProcess:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Poll until the condition is true; fail with `what` when the time is over."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    pytest.fail(f"not within {seconds} s: {what}")
-
-
 def is_running(pid: int) -> bool:
     """Whether a process exists and is no zombie."""
     try:
@@ -79,7 +67,7 @@ def running_worker(database: str, worker_dsn: str) -> Iterator[WorkerProcess]:
     """Start a worker, wait until it serves the queue, stop it in the end."""
     worker = WorkerProcess(worker_dsn)
     with closing(psycopg.connect(database, autocommit=True)) as session:
-        wait_for(
+        wait_until(
             lambda: session.execute("SELECT sqlml.is_held(0)").fetchone() == (True,),
             20,
             "the worker announces itself",

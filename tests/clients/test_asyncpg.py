@@ -7,16 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from tests.clients.training import (
-    ENDLESS,
-    HINT,
-    MISSPELT,
-    POSITION,
-    PROGRESS,
-    STARTS_LATER,
-    count_right,
-    create,
-)
+from tests.clients import training
 
 pytestmark = pytest.mark.usefixtures("flowers")
 
@@ -39,13 +30,15 @@ def run(proxy_dsn):
 
 def test_create_predict_drop(run):
     async def work(connection, notices):
-        statement = await connection.prepare(create("async_made"))
+        statement = await connection.prepare(training.create("async_made"))
         assert statement.get_attributes() == ()
         assert statement.get_parameters() == ()
         assert await statement.fetch() == []
         assert statement.get_statusmsg() == "CREATE MODEL"
-        assert notices[0] == PROGRESS
-        right = await connection.fetchval(count_right("async_made") + " AND width > $1", 1.0)
+        assert notices[0] == training.PROGRESS
+        right = await connection.fetchval(
+            training.count_right("async_made") + " AND width > $1", 1.0
+        )
         assert right == 145
         assert await connection.execute("DROP MODEL async_made") == "DROP MODEL"
 
@@ -74,10 +67,10 @@ def test_roll_back(run, oracle):
     async def work(connection, notices):
         transaction = connection.transaction()
         await transaction.start()
-        assert await connection.execute(create("async_rolled_back")) == "CREATE MODEL"
+        assert await connection.execute(training.create("async_rolled_back")) == "CREATE MODEL"
         await transaction.rollback()
         await asyncio.sleep(0)  # where listeners are called
-        assert notices == [STARTS_LATER.format("async_rolled_back")]
+        assert notices == [training.STARTS_LATER.format("async_rolled_back")]
 
     run(work)
     oracle.check_rolled_back("async_rolled_back")
@@ -89,7 +82,9 @@ def test_cancel_after_the_first_notice(run, oracle):
     async def work(connection, notices):
         has_begun = asyncio.Event()
         connection.add_log_listener(lambda _, notice: has_begun.set())
-        task = asyncio.create_task(connection.execute(create("async_endless", ENDLESS)))
+        task = asyncio.create_task(
+            connection.execute(training.create("async_endless", training.ENDLESS))
+        )
         await has_begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -132,7 +127,7 @@ def test_pool(proxy_dsn, flower):
                 async with pool.acquire() as connection:
                     models = await connection.fetch("SHOW MODELS")
                     assert flower in {row["model"] for row in models}
-                    assert await connection.fetchval(count_right(flower)) == 200
+                    assert await connection.fetchval(training.count_right(flower)) == 200
 
     asyncio.run(work())
 
@@ -141,9 +136,9 @@ def test_errors(run):
     async def work(connection, notices):
         for fail in (connection.execute, connection.fetch):
             with pytest.raises(asyncpg.PostgresSyntaxError) as caught:
-                await fail(MISSPELT)
-            assert caught.value.position == str(POSITION)
-            assert caught.value.hint == HINT
+                await fail(training.MISSPELT)
+            assert caught.value.position == str(training.POSITION)
+            assert caught.value.hint == training.HINT
         assert await connection.fetchval("SELECT 1") == 1
 
     run(work)

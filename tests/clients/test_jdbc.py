@@ -8,17 +8,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.clients.training import (
-    ENDLESS,
-    HINT,
-    MISSPELT,
-    POSITION,
-    PROGRESS,
-    STARTS_LATER,
-    create,
-    read_facts,
-    skip_without,
-)
+from tests.clients import training
 
 DRIVER = Path("/usr/share/java/postgresql.jar")
 PROGRAM = Path(__file__).parent / "jdbc" / "Client.java"
@@ -27,10 +17,10 @@ MODES = pytest.mark.parametrize("mode", ["extended", "simple", "extendedForPrepa
 
 @pytest.fixture(scope="module")
 def facts(login, flower):
-    skip_without(shutil.which("javac"), "a JDK (openjdk-17-jdk-headless)")
-    skip_without(DRIVER.exists(), "the JDBC driver (libpostgresql-jdbc-java)")
+    training.skip_without(shutil.which("javac"), "a JDK (openjdk-17-jdk-headless)")
+    training.skip_without(DRIVER.exists(), "the JDBC driver (libpostgresql-jdbc-java)")
     account = urlencode({"user": login["user"], "password": login["password"]}, quote_via=quote)
-    return read_facts(
+    return training.read_facts(
         "java",
         # Most of the time goes into starting: the simplest compiler and collector do.
         "-XX:TieredStopAtLevel=1",
@@ -39,23 +29,23 @@ def facts(login, flower):
         str(DRIVER),
         str(PROGRAM),
         f"jdbc:postgresql://{login['host']}:{login['port']}/{login['dbname']}?{account}",
-        create("jdbc"),
-        create("jdbc_endless", ENDLESS),
-        MISSPELT,
+        training.create("jdbc"),
+        training.create("jdbc_endless", training.ENDLESS),
+        training.MISSPELT,
     )
 
 
 def test_create_predict_drop(facts):
-    assert facts["create"] == ["0", PROGRESS, "200", "0"]
+    assert facts["create"] == ["0", training.PROGRESS, "200", "0"]
 
 
 def test_commit(facts):
-    assert facts["commit"] == ["0", STARTS_LATER.format("jdbc"), "true", "0"]
+    assert facts["commit"] == ["0", training.STARTS_LATER.format("jdbc"), "true", "0"]
 
 
 @MODES
 def test_roll_back(facts, oracle, mode):
-    later = STARTS_LATER.format("jdbc_rolled_back")
+    later = training.STARTS_LATER.format("jdbc_rolled_back")
     assert facts[f"rollBack {mode}"] == [later, "true", "false"]
     oracle.check_rolled_back("jdbc_rolled_back")
 
@@ -79,7 +69,7 @@ def test_portions(facts):
 
 
 def test_cancel_after_the_first_notice(facts, oracle):
-    assert facts["cancel"] == [PROGRESS, "57014", "1"]
+    assert facts["cancel"] == [training.PROGRESS, "57014", "1"]
     oracle.check_cancelled("jdbc_endless")
 
 
@@ -90,7 +80,7 @@ def test_query_timeout(facts, oracle):
 
 
 def test_errors(facts):
-    assert facts["error"] == ["42601", str(POSITION), HINT, "42710", "1"]
+    assert facts["error"] == ["42601", str(training.POSITION), training.HINT, "42710", "1"]
 
 
 def test_a_batch_fails_as_a_whole(facts, oracle):

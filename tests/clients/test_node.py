@@ -7,17 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.training import (
-    ENDLESS,
-    HINT,
-    MISSPELT,
-    POSITION,
-    PROGRESS,
-    STARTS_LATER,
-    count_right,
-    create,
-    read_facts,
-)
+from tests.clients import training
 
 NODE = Path(sys.prefix, "bin", "node")
 PACKAGES = Path(sys.prefix, "share", "node", "node_modules")
@@ -28,13 +18,13 @@ PROGRAM = Path(__file__).parent / "node" / "client.js"
 def facts(proxy_dsn, flower):
     if not PACKAGES.exists():
         pytest.skip("scripts/install.sh --test installs node and its packages")
-    return read_facts(
+    return training.read_facts(
         str(NODE),
         str(PROGRAM),
-        create("node_made"),
-        create("node_endless", ENDLESS),
-        MISSPELT,
-        count_right("node_made"),
+        training.create("node_made"),
+        training.create("node_endless", training.ENDLESS),
+        training.MISSPELT,
+        training.count_right("node_made"),
         ADDRESS=proxy_dsn,
         NODE_PATH=str(PACKAGES),
     )
@@ -44,13 +34,13 @@ def test_create_predict_drop(facts):
     found = facts["create"]
     assert found["tags"] == ["CREATE", "DROP"]
     assert found["columns"] == 0
-    assert found["notices"][0] == PROGRESS
+    assert found["notices"][0] == training.PROGRESS
     assert found["right"] == [{"count": "145"}]
 
 
 def test_roll_back(facts, oracle):
     found = facts["rollBack"]
-    assert found["notices"] == [STARTS_LATER.format("node_rolled_back")]
+    assert found["notices"] == [training.STARTS_LATER.format("node_rolled_back")]
     assert "node_rolled_back" in found["models"]
     oracle.check_rolled_back("node_rolled_back")
 
@@ -64,13 +54,14 @@ def test_cancel_after_the_first_notice(facts, oracle):
     assert facts["cancel"] == {
         "code": "57014",
         "message": "canceling statement due to user request",
+        "detail": training.ABORTED.format("node_endless"),
         "after": [{"one": 1}],
     }
     oracle.check_cancelled("node_endless")
 
 
 def test_errors(facts):
-    expected = {"code": "42601", "position": str(POSITION), "hint": HINT}
+    expected = {"code": "42601", "position": str(training.POSITION), "hint": training.HINT}
     assert facts["error"] == {"facts": [expected] * 2, "after": [{"one": 1}]}
 
 

@@ -7,15 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.clients.training import (
-    ENDLESS,
-    MISSPELT,
-    PROGRESS,
-    STARTS_LATER,
-    count_right,
-    create,
-    skip_without,
-)
+from tests.clients import training
 from tests.stack import wait_until
 
 pytestmark = pytest.mark.usefixtures("flowers")
@@ -28,8 +20,8 @@ def connect(login):
     try:
         import pyodbc
     except ImportError:  # it is there, but links to unixODBC
-        skip_without(False, "unixODBC (libodbc2)")
-    skip_without(DRIVER in pyodbc.drivers(), "psqlODBC (odbc-postgresql)")
+        training.skip_without(False, "unixODBC (libodbc2)")
+    training.skip_without(DRIVER in pyodbc.drivers(), "psqlODBC (odbc-postgresql)")
     pyodbc.pooling = False
     address = (
         f"DRIVER={{{DRIVER}}};SERVER={login['host']};PORT={login['port']};"
@@ -53,10 +45,10 @@ def automatic(connect):
 
 
 def test_create_predict_drop(automatic):
-    cursor = automatic.execute(create("odbc"))
+    cursor = automatic.execute(training.create("odbc"))
     assert cursor.description is None
-    assert PROGRESS in str(cursor.messages)
-    statement = count_right("odbc") + " AND width > ?"
+    assert training.PROGRESS in str(cursor.messages)
+    statement = training.count_right("odbc") + " AND width > ?"
     assert automatic.execute(statement, 1.0).fetchval() == 145
     assert "odbc" in {row.model for row in automatic.execute("SHOW MODELS")}
     automatic.execute("DROP MODEL odbc")
@@ -65,8 +57,8 @@ def test_create_predict_drop(automatic):
 
 def test_commit(connection, oracle):
     """`BEGIN;CREATE MODEL …` arrives as one query."""
-    cursor = connection.execute(create("odbc_committed"))
-    assert STARTS_LATER.format("odbc_committed") in str(cursor.messages)
+    cursor = connection.execute(training.create("odbc_committed"))
+    assert training.STARTS_LATER.format("odbc_committed") in str(cursor.messages)
     connection.commit()
     oracle.check_committed("odbc_committed")
     connection.execute("DROP MODEL odbc_committed")
@@ -77,7 +69,7 @@ def test_commit(connection, oracle):
 def test_roll_back(connection, oracle):
     """The second statement arrives as `SAVEPOINT …;CREATE MODEL …`."""
     assert connection.execute("SELECT 1").fetchval() == 1
-    connection.execute(create("odbc_rolled_back"))
+    connection.execute(training.create("odbc_rolled_back"))
     assert "odbc_rolled_back" in {row.model for row in connection.execute("SHOW MODELS")}
     connection.rollback()
     oracle.check_rolled_back("odbc_rolled_back")
@@ -85,9 +77,9 @@ def test_roll_back(connection, oracle):
 
 def test_an_error_leaves_the_transaction_alive(connection, oracle):
     """The driver goes back to its savepoint by itself."""
-    connection.execute(create("odbc_savepoint"))
+    connection.execute(training.create("odbc_savepoint"))
     with pytest.raises(Exception, match="42710"):
-        connection.execute(create("odbc_savepoint"))
+        connection.execute(training.create("odbc_savepoint"))
     assert "odbc_savepoint" in {row.model for row in connection.execute("SHOW MODELS")}
     connection.rollback()
     oracle.check_rolled_back("odbc_savepoint")
@@ -98,7 +90,7 @@ def test_a_syntax_error_is_as_any_other(connect, is_automatic):
     with connect(autocommit=is_automatic) as connection:
         connection.execute("SELECT 1").fetchall()
         ends = []
-        for text in (MISSPELT, "FORM flowers"):
+        for text in (training.MISSPELT, "FORM flowers"):
             with pytest.raises(Exception, match=r"42601.*FORM"):
                 connection.execute(text)
             try:
@@ -121,7 +113,7 @@ def test_cancel_while_it_trains(automatic, oracle):
     canceller = threading.Thread(target=cancel)
     canceller.start()
     with pytest.raises(Exception, match="user request"):
-        cursor.execute(create("odbc_endless", ENDLESS))
+        cursor.execute(training.create("odbc_endless", training.ENDLESS))
     canceller.join()
     assert automatic.execute("SELECT 1").fetchval() == 1
     oracle.check_cancelled("odbc_endless")

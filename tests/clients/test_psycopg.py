@@ -8,17 +8,7 @@ import psycopg
 import pytest
 import sqlglot
 
-from tests.clients.training import (
-    ENDLESS,
-    HINT,
-    KINDS,
-    MISSPELT,
-    POSITION,
-    PROGRESS,
-    STARTS_LATER,
-    count_right,
-    create,
-)
+from tests.clients import training
 
 pytestmark = pytest.mark.usefixtures("flowers")
 
@@ -50,44 +40,44 @@ def listen(connection):
 def test_prepared_create(connection):
     """The second time, a named statement is bound that the first time made."""
     notices = listen(connection)
-    statement = create("IF NOT EXISTS pg3")
+    statement = training.create("IF NOT EXISTS pg3")
     for last in ("roc_auc", 'model "pg3" already exists, skipping'):
         cursor = connection.execute(statement, prepare=True)
         assert cursor.statusmessage == "CREATE MODEL"
         assert cursor.description is None
-        assert notices[0] == PROGRESS
+        assert notices[0] == training.PROGRESS
         assert notices[-1].startswith(last)
     cursor = connection.execute("SELECT predict_pg3(f) FROM flowers f WHERE width > %s", [1.5])
-    assert {kind for (kind,) in cursor} == KINDS
+    assert {kind for (kind,) in cursor} == training.KINDS
     assert connection.execute("DROP MODEL pg3", prepare=True).statusmessage == "DROP MODEL"
 
 
 def test_commit(transaction):
     notices = listen(transaction)
-    cursor = transaction.execute(create("pg3_committed"))
+    cursor = transaction.execute(training.create("pg3_committed"))
     assert cursor.statusmessage == "CREATE MODEL"
     assert cursor.description is None
-    assert notices == [STARTS_LATER.format("pg3_committed")]
+    assert notices == [training.STARTS_LATER.format("pg3_committed")]
     transaction.commit()
     transaction.autocommit = True
     transaction.execute("CALL sqlml.wait('pg3_committed')")
-    assert transaction.execute(count_right("pg3_committed")).fetchone() == (200,)
+    assert transaction.execute(training.count_right("pg3_committed")).fetchone() == (200,)
     transaction.execute("DROP MODEL pg3_committed")
 
 
 def test_roll_back(transaction, oracle):
     notices = listen(transaction)
-    transaction.execute(create("pg3_rolled_back"))
+    transaction.execute(training.create("pg3_rolled_back"))
     assert "pg3_rolled_back" in {row[1] for row in transaction.execute("SHOW MODELS")}
     transaction.rollback()
-    assert notices == [STARTS_LATER.format("pg3_rolled_back")]
+    assert notices == [training.STARTS_LATER.format("pg3_rolled_back")]
     oracle.check_rolled_back("pg3_rolled_back")
 
 
 def test_roll_back_to_a_savepoint(transaction, oracle):
     transaction.execute("SELECT 1")
     with transaction.transaction(force_rollback=True):
-        transaction.execute(create("pg3_savepoint"))
+        transaction.execute(training.create("pg3_savepoint"))
     assert transaction.execute("SELECT 1").fetchone() == (1,)
     transaction.commit()
     oracle.check_rolled_back("pg3_savepoint")
@@ -96,8 +86,8 @@ def test_roll_back_to_a_savepoint(transaction, oracle):
 @pytest.mark.parametrize("before", ["BEGIN", "BEGIN; SAVEPOINT s", "BEGIN; SELECT 1"])
 def test_several_statements_in_one_query(connection, oracle, before):
     notices = listen(connection)
-    connection.execute(f"{before}; {create('pg3_several')};")
-    assert notices == [STARTS_LATER.format("pg3_several")]
+    connection.execute(f"{before}; {training.create('pg3_several')};")
+    assert notices == [training.STARTS_LATER.format("pg3_several")]
     connection.execute("ROLLBACK")
     oracle.check_rolled_back("pg3_several")
 
@@ -107,13 +97,13 @@ def test_pipeline(connection, oracle):
     notices = listen(connection)
     with connection.pipeline() as pipeline:
         first = connection.execute("SELECT 1")
-        created = connection.execute(create("pg3_piped"))
+        created = connection.execute(training.create("pg3_piped"))
         connection.execute("SELECT 1/0")
         with pytest.raises(psycopg.errors.DivisionByZero):
             pipeline.sync()
         assert first.fetchone() == (1,)
         assert created.statusmessage == "CREATE MODEL"
-    assert notices == [STARTS_LATER.format("pg3_piped")]
+    assert notices == [training.STARTS_LATER.format("pg3_piped")]
     oracle.check_rolled_back("pg3_piped")
 
 
@@ -121,7 +111,7 @@ def test_pipeline_of_reads(connection, flower):
     with connection.pipeline():
         cursors = [
             connection.execute(text)
-            for text in ("SHOW MODELS", count_right(flower), f"DESCRIBE MODEL {flower}")
+            for text in ("SHOW MODELS", training.count_right(flower), f"DESCRIBE MODEL {flower}")
         ]
     models, right, columns = (cursor.fetchall() for cursor in cursors)
     assert flower in {row[1] for row in models}
@@ -133,12 +123,13 @@ def test_cancel_after_the_first_notice(connection, oracle):
     """A notice is there while the training still runs, and a cancel request ends it."""
 
     def cancel(notice):
-        if notice.message_primary == PROGRESS:
+        if notice.message_primary == training.PROGRESS:
             connection.cancel_safe()
 
     connection.add_notice_handler(cancel)
-    with pytest.raises(psycopg.errors.QueryCanceled):
-        connection.execute(create("pg3_endless", ENDLESS))
+    with pytest.raises(psycopg.errors.QueryCanceled) as caught:
+        connection.execute(training.create("pg3_endless", training.ENDLESS))
+    assert caught.value.diag.message_detail == training.ABORTED.format("pg3_endless")
     assert connection.execute("SELECT 1").fetchone() == (1,)
     oracle.check_cancelled("pg3_endless")
 
@@ -150,12 +141,14 @@ def test_asyncio(proxy_dsn, flower, oracle):
         async with await psycopg.AsyncConnection.connect(proxy_dsn, autocommit=True) as connection:
             has_begun = asyncio.Event()
             connection.add_notice_handler(lambda notice: has_begun.set())
-            task = asyncio.create_task(connection.execute(create("pg3_task", ENDLESS)))
+            task = asyncio.create_task(
+                connection.execute(training.create("pg3_task", training.ENDLESS))
+            )
             await has_begun.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            cursor = await connection.execute(count_right(flower), prepare=True)
+            cursor = await connection.execute(training.count_right(flower), prepare=True)
             return await cursor.fetchone()
 
     assert asyncio.run(work()) == (200,)
@@ -187,18 +180,18 @@ def test_server_side_cursor(transaction, flower):
 @pytest.mark.parametrize("prepare", [False, True], ids=["simple", "extended"])
 def test_errors(connection, prepare):
     with pytest.raises(psycopg.errors.SyntaxError) as caught:
-        connection.execute(MISSPELT, prepare=prepare)
+        connection.execute(training.MISSPELT, prepare=prepare)
     diagnostic = caught.value.diag
     assert diagnostic.message_primary == 'syntax error at or near "FORM"'
-    assert diagnostic.statement_position == str(POSITION)
-    assert diagnostic.message_hint == HINT
+    assert diagnostic.statement_position == str(training.POSITION)
+    assert diagnostic.message_hint == training.HINT
     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_failed_transaction(transaction, flower):
     with pytest.raises(psycopg.errors.DuplicateObject):
-        transaction.execute("CREATE TABLE t (a int); " + create("flower"))
-    for text in ("SHOW MODELS", create("m")):
+        transaction.execute("CREATE TABLE t (a int); " + training.create("flower"))
+    for text in ("SHOW MODELS", training.create("m")):
         with pytest.raises(psycopg.errors.InFailedSqlTransaction):
             transaction.execute(text)
 

@@ -9,16 +9,7 @@ import psycopg2.errors
 import pytest
 from psycopg2.extras import wait_select
 
-from tests.clients.training import (
-    ENDLESS,
-    HINT,
-    MISSPELT,
-    POSITION,
-    PROGRESS,
-    STARTS_LATER,
-    count_right,
-    create,
-)
+from tests.clients import training
 
 pytestmark = pytest.mark.usefixtures("flowers")
 
@@ -38,19 +29,19 @@ def cursor(connection):
 
 def test_create_predict_drop(connection, cursor):
     connection.autocommit = True
-    cursor.execute(create("pg2"))
+    cursor.execute(training.create("pg2"))
     assert cursor.statusmessage == "CREATE MODEL"
     assert cursor.description is None
-    assert connection.notices[0] == f"NOTICE:  {PROGRESS}\n"
-    cursor.execute(count_right("pg2") + " AND width > %s", (1.0,))
+    assert connection.notices[0] == f"NOTICE:  {training.PROGRESS}\n"
+    cursor.execute(training.count_right("pg2") + " AND width > %s", (1.0,))
     assert cursor.fetchone() == (145,)
     cursor.execute("DROP MODEL pg2")
     assert cursor.statusmessage == "DROP MODEL"
 
 
 def test_roll_back(connection, cursor, oracle):
-    cursor.execute(create("pg2_rolled_back"))
-    assert STARTS_LATER.format("pg2_rolled_back") in connection.notices[0]
+    cursor.execute(training.create("pg2_rolled_back"))
+    assert training.STARTS_LATER.format("pg2_rolled_back") in connection.notices[0]
     cursor.execute("SHOW MODELS")
     assert "pg2_rolled_back" in {row[1] for row in cursor}
     connection.rollback()
@@ -66,7 +57,7 @@ class Listener(list[str]):
 
     def append(self, notice):
         super().append(notice)
-        if PROGRESS in notice:
+        if training.PROGRESS in notice:
             self.act()
 
 
@@ -76,7 +67,7 @@ def test_cancel_after_the_first_notice(proxy_dsn, oracle):
         wait_select(connection)
         connection.notices = Listener(connection.cancel)
         with connection.cursor() as cursor:
-            cursor.execute(create("pg2_endless", ENDLESS))
+            cursor.execute(training.create("pg2_endless", training.ENDLESS))
             with pytest.raises(psycopg2.errors.QueryCanceled):
                 wait_select(connection)
             cursor.execute("SELECT 1")
@@ -94,9 +85,9 @@ def test_server_side_cursor(connection, flower):
 
 def test_errors(connection, cursor):
     with pytest.raises(psycopg2.errors.SyntaxError) as caught:
-        cursor.execute(MISSPELT)
-    assert caught.value.diag.statement_position == str(POSITION)
-    assert caught.value.diag.message_hint == HINT
+        cursor.execute(training.MISSPELT)
+    assert caught.value.diag.statement_position == str(training.POSITION)
+    assert caught.value.diag.message_hint == training.HINT
     with pytest.raises(psycopg2.errors.InFailedSqlTransaction):
         cursor.execute("SHOW MODELS")
     connection.rollback()

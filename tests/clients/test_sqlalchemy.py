@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.clients.training import ENDLESS, HINT, MISSPELT, PROGRESS, count_right, create
+from tests.clients import training
 
 pytestmark = pytest.mark.usefixtures("flowers")
 
@@ -47,10 +47,10 @@ def run(request, proxy_dsn):
 @pytest.mark.parametrize("run", ["asyncpg"], indirect=True)
 def test_create_predict_drop(run):
     def work(connection):
-        connection.execute(sa.text(create("alchemy")))
+        connection.execute(sa.text(training.create("alchemy")))
         model = connection.execute(sa.text("SHOW MODEL alchemy")).all()
         right = connection.scalar(
-            sa.text(count_right("alchemy") + " AND width > :width"), {"width": 1.0}
+            sa.text(training.count_right("alchemy") + " AND width > :width"), {"width": 1.0}
         )
         connection.execute(sa.text("DROP MODEL alchemy"))
         return dict(model)["status"], right
@@ -60,9 +60,9 @@ def test_create_predict_drop(run):
 
 def test_roll_back(run, oracle):
     def work(connection):
-        connection.execute(sa.text(create("alchemy_rolled_back")))
+        connection.execute(sa.text(training.create("alchemy_rolled_back")))
         with connection.begin_nested() as savepoint:
-            connection.execute(sa.text(create("alchemy_savepoint")))
+            connection.execute(sa.text(training.create("alchemy_savepoint")))
             savepoint.rollback()
         models = {row.model for row in connection.execute(sa.text("SHOW MODELS"))}
         connection.rollback()
@@ -97,7 +97,7 @@ def test_reflection(run, flower):
 def test_errors(run):
     def work(connection):
         with pytest.raises(sa.exc.ProgrammingError) as caught:
-            connection.execute(sa.text(MISSPELT))
+            connection.execute(sa.text(training.MISSPELT))
         connection.rollback()
         assert connection.scalar(sa.text("SELECT 1")) == 1
         return caught.value.orig
@@ -106,7 +106,7 @@ def test_errors(run):
     assert getattr(error, "pgcode", getattr(error, "sqlstate", None)) == "42601"
     assert 'syntax error at or near "FORM"' in str(error)
     # asyncpg's own error, which has the hint, is the cause of SQLAlchemy's.
-    assert HINT in str(error) + str(getattr(error.__cause__, "hint", ""))
+    assert training.HINT in str(error) + str(getattr(error.__cause__, "hint", ""))
 
 
 def test_cancel_after_the_first_notice(proxy_dsn, oracle):
@@ -116,12 +116,12 @@ def test_cancel_after_the_first_notice(proxy_dsn, oracle):
         session = connection.connection.driver_connection
 
         def cancel(notice):
-            if notice.message_primary == PROGRESS:
+            if notice.message_primary == training.PROGRESS:
                 session.cancel_safe()
 
         session.add_notice_handler(cancel)
         with pytest.raises(sa.exc.OperationalError, match="user request"):
-            connection.execute(sa.text(create("alchemy_endless", ENDLESS)))
+            connection.execute(sa.text(training.create("alchemy_endless", training.ENDLESS)))
         assert connection.scalar(sa.text("SELECT 1")) == 1
     engine.dispose()
     oracle.check_cancelled("alchemy_endless")

@@ -31,6 +31,9 @@ ENDLESS = "trials = 100000, time_limit = '2 min', processes = 1"
 PROGRESS = "read 200 rows with 2 columns"
 STARTS_LATER = 'training of model "{}" starts when this transaction commits'
 
+# The detail of the error that a cancel request ends a training with.
+ABORTED = 'Training of model "{}" was aborted.'
+
 MISSPELT = "CREATE MODEL m PREDICT kind FORM flowers"
 HINT = "Did you mean FROM?"
 POSITION = MISSPELT.index("FORM") + 1

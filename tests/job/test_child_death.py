@@ -5,7 +5,7 @@ A child process whose worker is dead: it goes first, its files after it.
 import subprocess
 import sys
 
-from tests.api.workers import wait_for
+from tests.stack import wait_until
 
 MANY = 5000
 """Files; to delete them takes much longer than to miss one."""
@@ -39,4 +39,4 @@ def test_a_search_never_misses_the_files_that_its_death_deletes(tmp_path):
     # The process that deletes has the same standard output, and ends when all is deleted.
     assert child.stdout.read() == ""
     child.stdout.close()
-    wait_for(lambda: not folder.exists(), 20, "its files are gone")
+    wait_until(lambda: not folder.exists(), 20, "its files are gone")

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 
 from sqlml.wire.messages import frame
 from tests.proxy import hostile_inputs as inputs
-from tests.proxy.talk import FLUSH, SYNC, bind, close, describe, execute, once, parse, query
+from tests.proxy.talk import (
+    FLUSH,
+    SYNC,
+    TERMINATE,
+    bind,
+    close,
+    describe,
+    execute,
+    once,
+    parse,
+    query,
+)
 
 _TEXTS = [
     "SELECT 1",
@@ -76,7 +87,7 @@ def draw_dialogue(seed: int) -> Dialogue:
     data = _FIRST + b"".join(_draw_part(dice) for _ in range(dice.randrange(1, 25)))
     ending = dice.randrange(4)
     if ending == 0:
-        data += inputs.TERMINATE
+        data += TERMINATE
     elif ending == 1:
         data = data[: dice.randrange(len(_FIRST), len(data) + 1)]
     elif ending == 2:

@@ -31,11 +31,21 @@ from collections.abc import Iterator
 
 from sqlml.wire.messages import Frontend, frame
 from sqlml.wire.startup import RequestCode
-from tests.proxy.talk import FLUSH, SYNC, bind, close, describe, execute, once, parse, query
+from tests.proxy.talk import (
+    FLUSH,
+    SYNC,
+    TERMINATE,
+    bind,
+    close,
+    describe,
+    execute,
+    once,
+    parse,
+    query,
+)
 
 SSL_REQUEST = struct.pack("!ii", 8, RequestCode.SSL)
 GSSENC_REQUEST = struct.pack("!ii", 8, RequestCode.GSSENC)
-TERMINATE = frame(ord("X"), b"")
 VERSION_3 = 3 << 16
 LENGTHS = (-(1 << 31), -1, 0, 3, 1 << 30, (1 << 31) - 1)
 COPY_DATA, COPY_DONE = frame(ord("d"), b"1\n"), frame(Frontend.COPY_DONE, b"")

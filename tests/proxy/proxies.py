@@ -7,18 +7,20 @@ import shlex
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from sqlml.server.ports import choose_port
+from tests.stack import wait_until
 
 START_S = 30
 STOP_S = 60
+STEADY_LOOKS = 5
 # Another build of the proxy, such as one under AddressSanitizer; it takes the same options.
 COMMAND = shlex.split(os.environ.get("SQLML_TEST_PROXY_COMMAND", ""))
 
@@ -65,7 +67,7 @@ def proxy_before(host: str, port: int, *options: str, log: Path | None = None) -
     with (log or Path(os.devnull)).open("wb") as output:
         process = subprocess.Popen([*command, *addresses, *options], stderr=output)
         try:
-            _wait_for(listen, process)
+            wait_until(partial(_accepts, listen, process), START_S, "the proxy listens")
             proxy = Proxy(listen, process.pid)
             _wait_until_steady(proxy)
             yield proxy
@@ -79,19 +81,21 @@ def proxy_before(host: str, port: int, *options: str, log: Path | None = None) -
     assert code == 0, f"the proxy ended with {code}"
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"the proxy ended with {process.returncode}"
-        with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 1)):
-            return
-        time.sleep(0.05)
-    raise AssertionError("the proxy did not start")
+def _accepts(port: int, process: "subprocess.Popen[bytes]") -> bool:
+    assert process.poll() is None, f"the proxy ended with {process.returncode}"
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _wait_until_steady(proxy: Proxy) -> None:
     """Wait for the workers: the socket listens before they run."""
-    counts = [-1, -2]
-    while len(set(counts[-3:])) > 1:
-        time.sleep(0.1)
+    counts: list[int] = []
+
+    def is_steady() -> bool:
         counts.append(proxy.usage().files)
+        return len(counts) >= STEADY_LOOKS and len(set(counts[-STEADY_LOOKS:])) == 1
+
+    wait_until(is_steady)

@@ -17,6 +17,7 @@ SSL_REQUEST = struct.pack("!ii", 8, RequestCode.SSL)
 GSSENC_REQUEST = struct.pack("!ii", 8, RequestCode.GSSENC)
 FLUSH = frame(ord("H"), b"")
 SYNC = frame(Frontend.SYNC, b"")
+TERMINATE = frame(Frontend.TERMINATE, b"")
 TIMEOUT_S = 20
 
 
@@ -105,12 +106,12 @@ class Talker:
 
 @contextmanager
 def talk(dsn):
-    """Log in with libpq, then hand over the socket."""
-    with (
-        closing(psycopg.connect(dsn)) as connection,
-        socket.socket(fileno=os.dup(connection.fileno())) as sock,
-    ):
-        yield Talker(sock)
+    """Log in with libpq, then take its socket over: nobody says goodbye but the test."""
+    with closing(psycopg.connect(dsn)) as connection, open(os.devnull, "rb") as nothing:
+        sock = socket.socket(fileno=os.dup(connection.fileno()))
+        os.dup2(nothing.fileno(), connection.fileno())
+        with sock:
+            yield Talker(sock)
 
 
 @contextmanager

@@ -3,6 +3,7 @@ The proxy as an operator has it: options, limits, signals, workers, counters, th
 """
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -20,11 +21,13 @@ import pytest
 from sqlml.cli import main
 from sqlml.proxy.command import OPTIONS
 from sqlml.proxy.counters import Counter
+from sqlml.wire.messages import frame
 from tests.proxy.certificates import make_authority
 from tests.proxy.running import running_proxy
 from tests.proxy.talk import SSL_REQUEST, codes, open_socket, query, startup, talk
 from tests.stack import run_sqlml, wait_until
 
+AUTHENTICATION_OK = frame(ord("R"), b"\0\0\0\0")
 PATHS = pytest.mark.parametrize("path", [(), ("--no-relay",)], ids=["relay", "python"])
 
 
@@ -322,6 +325,76 @@ def test_the_log_holds_no_literal_and_no_line_of_a_client(dsn, path):
         assert "geheim" not in proxy.log()
         assert "sqlstate=08P01" in proxy.log()
         assert not any(line.startswith("2026 ERROR") for line in proxy.log().splitlines())
+
+
+def get_client(talker):
+    host, port = talker.socket.getsockname()
+    return f"client={host}:{port}"
+
+
+def find_line(proxy, client):
+    """The only line about a client, from the event on."""
+    wait_until(lambda: client in proxy.log())
+    [line] = [line for line in proxy.log().splitlines() if client in line]
+    return line.partition(": ")[2]
+
+
+@PATHS
+def test_what_is_refused_is_logged(dsn, path):
+    options = ("--workers=1", "--max-connections=1", "--start-time=0.4", *path)
+    with running_proxy(dsn, *options) as proxy, proxy.connect():
+        with open_socket(proxy.dsn) as talker:
+            client = get_client(talker)
+            talker.send(b"\0\0")
+            assert talker.read() == []
+        words = f"client said too little session=[0-9a-f]{{16}} {client}"
+        assert re.fullmatch(words, find_line(proxy, client))
+        with open_socket(proxy.dsn) as talker:
+            client = get_client(talker)
+            talker.send(startup(user="geheim", database="geheim"))
+            assert codes(talker.read()) == "E[53300]"
+        words = f"session refused session=[0-9a-f]{{16}} {client} sqlstate=53300 message=.*"
+        assert re.fullmatch(words, find_line(proxy, client))
+        assert "geheim" not in proxy.log()
+
+
+@PATHS
+def test_who_is_let_in_unchallenged_is_logged(dsn, path, tmp_path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / ".s.PGSQL.5432"))
+        server.listen()
+        with running_proxy(dsn, "--workers=1", f"--upstream={tmp_path}:5432", *path) as proxy:
+            with open_socket(proxy.dsn) as talker:
+                client = get_client(talker)
+                talker.send(startup(user="postgres", database="sqlml"))
+                with server.accept()[0] as backend:
+                    backend.sendall(AUTHENTICATION_OK)
+                    assert codes(talker.read()) == "E[28000]"
+            words = f"session ended session=[0-9a-f]{{16}} {client} sqlstate=28000 message=.*"
+            assert re.fullmatch(words, find_line(proxy, client))
+
+
+def test_a_storm_of_refusals_does_not_fill_the_log(dsn):
+    """Those that are not told one by one are told by their number."""
+    with running_proxy(dsn, "--workers=1", "--max-connections=1") as proxy, proxy.connect() as one:
+        before = counters(one)["sessions_refused"]
+
+        def refuse():
+            with open_socket(proxy.dsn) as talker:
+                talker.send(startup(user="postgres", database="sqlml"))
+                assert codes(talker.read()) == "E[53300]"
+                return get_client(talker)
+
+        for _ in range(300):
+            refuse()
+        # The next second begins.
+        time.sleep(1.1)
+        find_line(proxy, refuse())
+        refused = counters(one)["sessions_refused"] - before
+        told = proxy.log().count("session refused")
+        untold = sum(map(int, re.findall(r" untold=(\d+)", proxy.log())))
+        assert told + untold == refused == 301
+        assert told < 200
 
 
 # Options

@@ -20,6 +20,7 @@ from sqlml.wire.startup import RequestCode
 from tests.proxy.talk import (
     GSSENC_REQUEST,
     SSL_REQUEST,
+    TERMINATE,
     address,
     codes,
     errors,
@@ -67,6 +68,20 @@ def test_garbage_is_refused_at_once(proxy_dsn, packet):
     with open_socket(proxy_dsn) as talker:
         talker.send(packet)
         assert codes(talker.read()) == "E[08P01]"
+
+
+@pytest.mark.parametrize("before", [b"", SSL_REQUEST])
+@pytest.mark.parametrize("piece_size", [1, 100])
+def test_a_client_that_only_says_goodbye_is_told_nothing(dsn, proxy_dsn, before, piece_size):
+    """As direct: a node client that is ended before it is connected sends Terminate alone."""
+    for target in (dsn, proxy_dsn):
+        with open_socket(target) as talker:
+            if before:
+                talker.send(before)
+                assert talker.socket.recv(1) == b"N"
+            # The whole message would make the server reset the connection.
+            talker.send(TERMINATE[:4], piece_size)
+            assert talker.read() == []
 
 
 def test_direct_tls_is_closed(proxy_dsn):

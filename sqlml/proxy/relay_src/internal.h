@@ -14,6 +14,8 @@
 /* A Parse may wait with a long name and as much of its text as is looked at */
 #define HELD_MAX (2 * LOOK_BYTES + 16)
 #define READ_SIZE (256 * 1024)
+/* So many in a second are told one by one */
+#define REFUSALS_MAX 16
 
 typedef struct SessionList
 {
@@ -27,6 +29,9 @@ typedef struct Post
 	pthread_mutex_t lock;
 	Session    *given;			/* to the relay */
 	SessionList taken;			/* from the relay */
+	Refusal		refusals[REFUSALS_MAX];	/* from the relay, the oldest first */
+	size_t		refusal_count;
+	uint64_t	untold;
 	Rules		rules;
 	bool		is_draining;
 	bool		is_stopping;
@@ -44,6 +49,8 @@ struct Relay
 	bool		is_stopping;
 	uint64_t	accept_again_ms;
 	uint64_t	next_id;
+	uint64_t	refusals_since_ms;	/* the second that refusals_told counts in */
+	size_t		refusals_told;
 	SessionList phases[PHASE_COUNT];
 	Session    *closed;			/* freed after the events that may still name them */
 	Session    *leaving;		/* given away after those */
@@ -62,6 +69,7 @@ void		limit_buffers(int fd, const struct sockaddr_storage *peer);
 /* post.c */
 void		deliver_leaving(Relay *relay);
 void		signal_events(Relay *relay);
+void		tell_refusal(Relay *relay, const Session *session, Reason reason);
 
 /* startup.c */
 void		start_up(Relay *relay, Session *session, const uint8_t *data, size_t size);

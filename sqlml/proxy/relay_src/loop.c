@@ -326,6 +326,7 @@ static void
 refuse_slow(Relay *relay, Session *session)
 {
 	count(relay, COUNT_START_UPS_REFUSED, 1);
+	tell_refusal(relay, session, REFUSED_SLOW);
 	abort_session(relay, session);
 }
 

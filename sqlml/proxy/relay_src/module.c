@@ -8,6 +8,7 @@
 #include <Python.h>
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -306,6 +307,33 @@ relay_take(PyObject *object, PyObject *ignored)
 	return taken;
 }
 
+/* A numeric address and a port, or None */
+static PyObject *
+make_address(const Refusal *refusal)
+{
+	char		host[INET6_ADDRSTRLEN];
+	char		port[8];
+
+	if (refusal->client_size == 0 ||
+		getnameinfo((const struct sockaddr *) &refusal->client, refusal->client_size,
+					host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		Py_RETURN_NONE;
+	return PyUnicode_FromFormat("%s:%s", host, port);
+}
+
+static PyObject *
+relay_take_refusal(PyObject *object, PyObject *ignored)
+{
+	Refusal		refusal;
+
+	(void) ignored;
+	if (!take_refusal(((RelayObject *) object)->relay, &refusal))
+		Py_RETURN_NONE;
+	return Py_BuildValue("(KNiK)", (unsigned long long) refusal.session_id,
+						 make_address(&refusal), (int) refusal.reason,
+						 (unsigned long long) refusal.untold);
+}
+
 typedef struct Span
 {
 	const char *data;
@@ -445,6 +473,7 @@ static PyMethodDef relay_methods[] = {
 	{"run", relay_run, METH_NOARGS, "relay until stop(), without the interpreter's lock"},
 	{"fileno", relay_fileno, METH_NOARGS, "readable while there is something to take"},
 	{"take", relay_take, METH_NOARGS, "the next session that the relay gives away, or None"},
+	{"take_refusal", relay_take_refusal, METH_NOARGS, "the next session refused, or None"},
 	{"give", relay_give, METH_VARARGS, "give a session that was taken back"},
 	{"forget", relay_forget, METH_NOARGS, "a session that was taken has ended or was given back"},
 	{"change_rules", relay_change_rules, METH_O, "for the sessions to come"},

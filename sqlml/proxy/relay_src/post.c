@@ -5,8 +5,11 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#define SECOND_MS 1000
 
 static void
 signal_fd(int fd)
@@ -46,6 +49,72 @@ deliver_leaving(Relay *relay)
 	}
 	pthread_mutex_unlock(&relay->post.lock);
 	signal_events(relay);
+}
+
+/* A storm of refusals must not keep whoever takes them busy: then they are counted only */
+static bool
+may_tell(Relay *relay)
+{
+	uint64_t	now = read_clock_ms();
+
+	if (now - relay->refusals_since_ms >= SECOND_MS)
+	{
+		relay->refusals_since_ms = now;
+		relay->refusals_told = 0;
+	}
+	return relay->refusals_told++ < REFUSALS_MAX;
+}
+
+static Refusal
+make_refusal(const Session *session, Reason reason)
+{
+	Refusal		refusal = {.session_id = session->id, .reason = reason};
+
+	refusal.client_size = sizeof(refusal.client);
+	if (getpeername(session->client.fd, (struct sockaddr *) &refusal.client,
+					&refusal.client_size) < 0)
+		refusal.client_size = 0;
+	return refusal;
+}
+
+/* While the client is still connected */
+void
+tell_refusal(Relay *relay, const Session *session, Reason reason)
+{
+	Post	   *post = &relay->post;
+	bool		is_told = may_tell(relay);
+
+	pthread_mutex_lock(&post->lock);
+	is_told = is_told && post->refusal_count < REFUSALS_MAX;
+	if (is_told)
+	{
+		Refusal    *refusal = &post->refusals[post->refusal_count++];
+
+		*refusal = make_refusal(session, reason);
+		refusal->untold = post->untold;
+	}
+	post->untold = is_told ? 0 : post->untold + 1;
+	pthread_mutex_unlock(&post->lock);
+	if (is_told)
+		signal_events(relay);
+}
+
+bool
+take_refusal(Relay *relay, Refusal *refusal)
+{
+	Post	   *post = &relay->post;
+	bool		is_there;
+
+	pthread_mutex_lock(&post->lock);
+	is_there = post->refusal_count > 0;
+	if (is_there)
+	{
+		*refusal = post->refusals[0];
+		post->refusal_count--;
+		memmove(post->refusals, post->refusals + 1, post->refusal_count * sizeof(Refusal));
+	}
+	pthread_mutex_unlock(&post->lock);
+	return is_there;
 }
 
 int

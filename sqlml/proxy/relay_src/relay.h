@@ -89,6 +89,23 @@ typedef enum Counter
 	COUNT_BYTES_FROM_UPSTREAM = 9,
 } Counter;
 
+/* Why the relay itself ends a session that has hardly begun */
+typedef enum Reason
+{
+	REFUSED_SLOW,				/* its start-up packet did not come in time */
+	REFUSED_ANOTHER,			/* there are too many */
+	REFUSED_UNCHALLENGED,		/* the server asked for no proof of identity */
+} Reason;
+
+typedef struct Refusal
+{
+	uint64_t	session_id;
+	uint64_t	untold;			/* refusals before it, too many at once to be told one by one */
+	struct sockaddr_storage client;
+	socklen_t	client_size;	/* 0: not known */
+	Reason		reason;
+} Refusal;
+
 /* What may change while sessions last */
 typedef struct Rules
 {
@@ -130,11 +147,14 @@ void		run_relay(Relay *relay);
 
 /* All below may be called from any thread while the relay lives */
 
-/* Readable while there is something to take, or a drained relay has become empty */
+/* Readable while there is a session or refusal to take, or a drained relay has become empty */
 int			get_event_fd(const Relay *relay);
 
 /* A session that is the caller's from now on, or NULL; upstream.fd is -1 during the start-up */
 Session    *take_session(Relay *relay);
+
+/* False if there is none */
+bool		take_refusal(Relay *relay, Refusal *refusal);
 
 /* Give back a session that was taken, or one that make_session made */
 void		give_session(Relay *relay, Session *session);

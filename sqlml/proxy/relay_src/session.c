@@ -336,6 +336,7 @@ refuse_unchallenged(Relay *relay, Session *session)
 	const Words *words = &relay->settings.unchallenged;
 
 	count(relay, COUNT_START_UPS_REFUSED, 1);
+	tell_refusal(relay, session, REFUSED_UNCHALLENGED);
 	write_to(relay, &session->client, words->data, words->size);
 	lose(relay, &session->upstream);
 	end_session(relay, session);

@@ -85,6 +85,7 @@ refuse_another(Relay *relay, Session *session)
 	const Words *words = &relay->settings.too_many;
 
 	count(relay, COUNT_SESSIONS_REFUSED, 1);
+	tell_refusal(relay, session, REFUSED_ANOTHER);
 	write_to(relay, &session->client, words->data, words->size);
 	end_session(relay, session);
 }

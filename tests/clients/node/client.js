@@ -44,7 +44,7 @@ const scenarios = {
     });
     const error = await ended;
     const after = await client.query("SELECT 1 AS one");
-    return { code: error.code, message: error.message, after: after.rows };
+    return { code: error.code, message: error.message, detail: error.detail, after: after.rows };
   },
 
   async error(client) {
