@@ -248,6 +248,7 @@ BEGIN
         -- A cancel request that waited came too late.
         BEGIN
             PERFORM sqlml.hold_cancels(false);
+            -- A request is looked for before each statement, so there is one more.
             NULL;
         EXCEPTION WHEN query_canceled THEN
             NULL;
