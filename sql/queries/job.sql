@@ -11,12 +11,12 @@ SELECT job_id, model_id, schema_name::text, model_name::text, owner::text, targe
 -- name: release_job
 SELECT pg_advisory_unlock(sqlml.lock_class(), %(job_id)s);
 
--- Whether a job must stop: aborted, or its model is gone.
--- name: is_abort_requested
-SELECT abort_requested OR model_id IS NULL FROM sqlml.job WHERE job_id = %(job_id)s;
-
--- name: is_deserted
-SELECT sqlml.is_deserted(job) FROM sqlml.job WHERE job_id = %(job_id)s;
+-- Whether a job must stop: aborted, or its model is gone. And, if asked, whether nobody waits who
+-- should: that reads the locks of the whole server.
+-- name: look_at_job
+SELECT abort_requested OR model_id IS NULL AS is_abort_requested,
+       %(asks_statement)s AND sqlml.is_deserted(job) AS is_deserted
+  FROM sqlml.job WHERE job_id = %(job_id)s;
 
 -- Whatever an aborted job ended with, it was aborted.
 -- name: finish_job

@@ -31,6 +31,16 @@ class Job:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a job's worker saw of those who may want it to end."""
+
+    is_abort_requested: bool
+    """The job was aborted, or its model was dropped."""
+    is_deserted: bool
+    """The statement that made the job has ended without it; for a moment it may seem so."""
+
+
 @dataclass(slots=True)
 class Queue:
     """The jobs of one database, through one connection in autocommit mode."""
@@ -57,15 +67,11 @@ class Queue:
         """Let the next worker start the job afresh: this one has to stop."""
         self._execute("give_back_job", job_id=job.job_id)
 
-    def is_abort_requested(self, job: Job) -> bool:
-        """Whether the job must stop: it was aborted, or its model was dropped."""
-        row = self._execute("is_abort_requested", job_id=job.job_id).fetchone()
-        return row is None or bool(row[0])
-
-    def is_deserted(self, job: Job) -> bool:
-        """Whether the statement that made the job has ended without it; for a moment, by error."""
-        row = self._execute("is_deserted", job_id=job.job_id).fetchone()
-        return row is not None and bool(row[0])
+    def look(self, job: Job, *, asks_statement: bool) -> Look:
+        """Look whether anybody still wants the job; at the statement that made it only if asked."""
+        parameters = {"job_id": job.job_id, "asks_statement": asks_statement}
+        row = self._execute("look_at_job", **parameters).fetchone()
+        return Look(*row) if row else Look(is_abort_requested=True, is_deserted=False)
 
     def finish(self, job: Job, status: JobStatus, error: SqlmlError | None = None) -> None:
         """Write how a job ended, unless that stands already."""

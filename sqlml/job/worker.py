@@ -24,7 +24,9 @@ log = logging.getLogger(__name__)
 POLL_S = 0.2
 IDLE_S = 2.0
 RECONNECT_S = 1.0
-DESERTED_POLLS = 25
+STATEMENT_POLLS = 5
+"""How many polls there are to one look at the statement that waits, which costs the server more."""
+DESERTED_LOOKS = 5
 """How often in a row a job must seem deserted to be so."""
 GRACE_S = 10.0
 """How long a child may overrun its time limit before it is killed."""
@@ -109,13 +111,18 @@ class Worker:
         """Wait for a child's end, and cause it where it must be."""
         limit_s = float(job.options["time_limit"])
         give_up = time.monotonic() + limit_s + GRACE_S
-        deserted_polls = 0
+        deserted_looks = 0
+        poll = 0
         while True:
             code = child.wait(POLL_S)
             if code is not None:
                 return JobStatus.FAILED, _explain_exit(code)
-            deserted_polls = deserted_polls + 1 if queue.is_deserted(job) else 0
-            if queue.is_abort_requested(job) or deserted_polls >= DESERTED_POLLS:
+            poll += 1
+            asks_statement = poll % STATEMENT_POLLS == 0
+            look = queue.look(job, asks_statement=asks_statement)
+            if asks_statement:
+                deserted_looks = deserted_looks + 1 if look.is_deserted else 0
+            if look.is_abort_requested or deserted_looks >= DESERTED_LOOKS:
                 return JobStatus.ABORTED, None
             if self._stopping.is_set():
                 return JobStatus.WAITING, None

@@ -58,6 +58,15 @@ def worker_dsn_of(stack: Stack) -> Callable[[str], str]:
 
 
 @pytest.fixture
+def worker_session(
+    database: str, worker_dsn_of: Callable[[str], str]
+) -> Iterator[psycopg.Connection]:
+    """A session of the role sqlml_worker, in autocommit mode as a runner has it."""
+    with closing(psycopg.connect(worker_dsn_of(database), autocommit=True)) as session:
+        yield session
+
+
+@pytest.fixture
 def start_worker(
     database: str, worker_dsn_of: Callable[[str], str]
 ) -> Iterator[Callable[[], WorkerProcess]]:

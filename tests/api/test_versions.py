@@ -2,12 +2,7 @@
 What the catalogue keeps of a training: versions, also interim ones, features and trials.
 """
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-
-import psycopg
-import pytest
 
 from sqlml.catalogue.version import Version, VersionMember, publish, publish_interim
 from sqlml.compile.sql import ModelSql
@@ -63,13 +58,6 @@ VERSION = Version(
     decisions=(AGE, PLAN),
     importances={"age": 1.0},
 )
-
-
-@pytest.fixture
-def worker_session(database, worker_dsn_of) -> Iterator[psycopg.Connection]:
-    """A session of the role sqlml_worker, in autocommit mode as a runner has it."""
-    with closing(psycopg.connect(worker_dsn_of(database), autocommit=True)) as session:
-        yield session
 
 
 def start_job(connection, worker_session, model, **options) -> Job:
