@@ -8,6 +8,7 @@ from contextlib import closing
 import psycopg
 import pytest
 
+from sqlml.proxy.handover import LOOK_BYTES
 from sqlml.wire.messages import frame
 from tests.proxy.talk import (
     FLUSH,
@@ -50,6 +51,24 @@ def wait_for_training(connection):
     # Jobs of that name which have ended stay in the table.
     query = "SELECT FROM sqlml.job WHERE model_name = 'long_probe' AND finished_at IS NULL"
     wait_until(lambda: connection.execute(query).rowcount > 0, 10)
+
+
+def test_a_statement_behind_the_head_of_its_text_is_a_syntax_error(own_dsn):
+    early = "CREATE TEMPORARY TABLE early AS SELECT 1"
+    text = f"{early}; SELECT '{'x' * LOOK_BYTES}'; {LATER}"
+    with talk(own_dsn) as talker:
+        answer = talker.ask(query(text))
+        assert codes(answer) == "E[42601] ZI"
+        [error] = errors(answer)
+        assert (error["M"], int(error["P"])) == (
+            'syntax error at or near "MODEL"',
+            text.index("MODEL") + 1,
+        )
+        # The server reads a text to its end before it does anything.
+        assert codes(talker.ask(query("SELECT FROM early"))) == "E[42P01] ZI"
+        # Behind a statement of ours the whole text is read.
+        answer = talker.ask(query(f"SHOW MODELS; SELECT '{'x' * LOOK_BYTES}'; DROP MODEL nothing"))
+        assert codes(answer).endswith("E[42704] ZI")
 
 
 def test_an_earlier_part_of_the_query_is_rolled_back(talker):
