@@ -85,7 +85,11 @@ AS $$
       FROM shown, jsonb_each_text(to_jsonb(shown)) AS item (key, value)
       JOIN pg_attribute ON attrelid = 'sqlml.models'::regclass AND attname = key
      WHERE value IS NOT NULL
-     ORDER BY attnum;
+     -- The view itself, which older catalogues have, can only grow at its end.
+     ORDER BY array_position(ARRAY[
+         'schema', 'model', 'owner', 'target', 'problem_type', 'status', 'error', 'version',
+         'is_interim', 'estimator', 'ensemble', 'metric', 'direction', 'score', 'score_low',
+         'score_high', 'baseline_score', 'predict_us'], key), attnum;
 $$;
 
 -- DESCRIBE MODEL name

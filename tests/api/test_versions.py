@@ -169,8 +169,14 @@ def test_a_version_tells_its_features_and_members(connection, worker_session):
     assert described["plan"] == ("constant", [], None, "one value only")
     assert described["churned"][0] == "target"
     assert described["extra"] == ("unused", None, None, "type not supported")
-    shown = dict(connection.execute("SELECT * FROM sqlml.show_model('told')").fetchall())
-    assert (shown["score_low"], shown["score_high"], shown["predict_us"]) == ("0.85", "0.95", "2.5")
+    shown = connection.execute("SELECT * FROM sqlml.show_model('told')").fetchall()
+    assert shown[shown.index(("direction", "maximize")) + 1 :][:5] == [
+        ("score", "0.9"),
+        ("score_low", "0.85"),
+        ("score_high", "0.95"),
+        ("baseline_score", "0.5"),
+        ("predict_us", "2.5"),
+    ]
     assert connection.execute(
         "SELECT score_low, score_high, predict_us FROM sqlml.show_models() WHERE model = 'told'"
     ).fetchone() == (0.85, 0.95, 2.5)
