@@ -227,7 +227,8 @@ BEGIN
         message := format('model "%s" cannot predict yet', found.model_name);
         IF last_job.job_id IS NOT NULL THEN
             detail := format('Its job %s is %s.', last_job.job_id, last_job.status)
-                || coalesce(' ' || last_job.error_message || '.', '');
+                || coalesce(format(' %s%s.', upper(left(last_job.error_message, 1)),
+                    substr(last_job.error_message, 2)), '');
         END IF;
         hint := CASE WHEN last_job.status IN ('waiting', 'running')
             THEN format('CALL sqlml.wait(%L) waits for it.', model)

@@ -12,13 +12,15 @@ SELECT model.schema_name AS schema, model.model_name AS model, model.owner,
        job.target, version.problem_type,
        CASE WHEN job.status IN ('waiting', 'running') AND NOT job.abort_requested THEN 'training'
             WHEN version.version_id IS NOT NULL THEN 'ready'
+            WHEN job.abort_requested THEN 'aborted'
             ELSE coalesce(job.status, 'not ready') END AS status,
        version.number AS version, version.estimator, version.metric, version.direction,
        version.score, version.baseline_score, version.split, version.train_rows,
        version.holdout_rows, version.skipped_rows, version.classes, version.columns,
        octet_length(version.artifact) AS size_bytes, model.created_at,
        version.created_at AS trained_at,
-       CASE job.status WHEN 'failed' THEN job.error_message END AS error,
+       CASE WHEN job.status = 'failed' OR version.version_id IS NULL
+            THEN job.error_message END AS error,
        version.score_low, version.score_high, version.predict_us, version.ensemble,
        version.is_interim
   FROM sqlml.model

@@ -140,6 +140,12 @@ class WorkerLost(SqlmlError):
     sqlstate = "ML011"
 
 
+class JobDeserted(SqlmlError):
+    """The session that waited for its training ended, and the training with it."""
+
+    sqlstate = "57014"
+
+
 class TrainingFailed(SqlmlError):
     """Training ended with an error that sqlml did not foresee."""
 

@@ -15,7 +15,7 @@ import psycopg
 
 from sqlml.db import connect
 from sqlml.enums import JobStatus
-from sqlml.errors import SqlmlError, TrainingFailed, WorkerLost
+from sqlml.errors import JobDeserted, SqlmlError, TrainingFailed, WorkerLost
 from sqlml.job.child import Child
 from sqlml.job.queue import Job, Queue, make_application_name
 
@@ -122,8 +122,13 @@ class Worker:
             look = queue.look(job, asks_statement=asks_statement)
             if asks_statement:
                 deserted_looks = deserted_looks + 1 if look.is_deserted else 0
-            if look.is_abort_requested or deserted_looks >= DESERTED_LOOKS:
+            if look.is_abort_requested:
                 return JobStatus.ABORTED, None
+            if deserted_looks >= DESERTED_LOOKS:
+                return JobStatus.ABORTED, JobDeserted(
+                    "the session that waited for the training ended",
+                    hint="Write CREATE MODEL again, or remove what is left with DROP MODEL.",
+                )
             if self._stopping.is_set():
                 return JobStatus.WAITING, None
             if time.monotonic() > give_up:

@@ -109,7 +109,15 @@ def test_a_session_that_is_killed_takes_its_job_along(connection, database, modu
     connection.execute("SELECT pg_terminate_backend(%s)", [pid])
     assert session.join(5).sqlstate == "57P01"
     wait_until(lambda: job_status(connection, "orphan") == "aborted", 20, "the job is aborted")
-    # What the killed session could not remove is in nobody's way.
+    # What the killed session could not remove says so, and is in nobody's way.
+    shown = connection.execute("SELECT * FROM sqlml.show_model('orphan')").fetchall()
+    assert set(shown) >= {
+        ("status", "aborted"),
+        ("error", "the session that waited for the training ended"),
+    }
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
+        connection.execute("SELECT sqlml.predict('orphan', c) FROM customers AS c")
+    assert "is aborted. The session" in caught.value.diag.message_detail
     connection.execute("SET statement_timeout = '1s'")
     with pytest.raises(psycopg.errors.QueryCanceled):
         connection.execute(CREATE, ["orphan", ENDLESS])
