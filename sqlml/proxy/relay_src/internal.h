@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "outbox.h"
 #include "prefilter.h"
 #include "relay.h"
 
@@ -59,6 +60,7 @@ struct Relay
 	atomic_uint_fast64_t away;	/* given away, and neither forgotten nor given back */
 	Post		post;
 	uint8_t    *scratch;		/* HELD_MAX bytes that were held, then READ_SIZE new ones */
+	Outbox	   *outbox;			/* NULL where every send is a call of its own */
 };
 
 /* loop.c */
@@ -82,6 +84,7 @@ void		enter_phase(Relay *relay, Session *session, Phase phase);
 void		update_interest(Relay *relay, Session *session);
 void		start_relaying(Relay *relay, Session *session);
 void		write_to(Relay *relay, Side *side, const uint8_t *data, size_t size);
+void		send_posted(Relay *relay);
 void		on_readable(Relay *relay, Side *side);
 void		on_writable(Relay *relay, Side *side);
 void		end_session(Relay *relay, Session *session);

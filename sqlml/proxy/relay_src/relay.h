@@ -32,6 +32,7 @@ typedef struct Side
 	uint32_t	interest;		/* what epoll was told; 0 if it does not know the socket */
 	bool		has_ended;		/* no more comes from it */
 	bool		is_deaf;		/* no more can be written to it */
+	bool		is_posted;		/* bytes for it are in the outbox */
 	bool		is_blind;		/* its frames make no sense */
 } Side;
 

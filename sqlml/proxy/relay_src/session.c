@@ -182,10 +182,19 @@ close_side(Side *side)
 	drop_bytes(&side->unsent);
 }
 
+/* What a session's sockets are done with must have been sent */
+static void
+settle(Relay *relay, const Session *session)
+{
+	if (session->client.is_posted || session->upstream.is_posted)
+		send_posted(relay);
+}
+
 /* Close both sockets now */
 void
 abort_session(Relay *relay, Session *session)
 {
+	settle(relay, session);
 	if (session->phase == PHASE_AWAY)
 		return;
 	close_side(&session->client);
@@ -206,6 +215,7 @@ end_session(Relay *relay, Session *session)
 	Side	   *upstream = &session->upstream;
 	Phase		phase = PHASE_CLOSING;
 
+	settle(relay, session);
 	if (session->phase == PHASE_AWAY || session->phase == PHASE_DRAINING)
 		return;
 	if (upstream->unsent == NULL)
@@ -230,6 +240,7 @@ end_session(Relay *relay, Session *session)
 void
 give_away(Relay *relay, Session *session)
 {
+	settle(relay, session);
 	if (session->phase == PHASE_AWAY)
 		return;
 	/* The bytes that are held are counted where they are looked at */
@@ -255,6 +266,12 @@ lose(Relay *relay, Side *side)
 		end_session(relay, session);
 }
 
+static bool
+is_passing(int error)
+{
+	return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS || error == EINTR;
+}
+
 /* How many bytes the socket took; -1 if it is lost */
 static ssize_t
 try_to_send(Side *side, const uint8_t *data, size_t size)
@@ -264,9 +281,48 @@ try_to_send(Side *side, const uint8_t *data, size_t size)
 	do
 		sent = send(side->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent < 0 && errno == EINTR);
-	if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
-		return 0;
-	return sent;
+	return sent < 0 && is_passing(errno) ? 0 : sent;
+}
+
+/* Keep what the socket did not take */
+static void
+keep_rest(Side *side, Sending *sending)
+{
+	size_t		sent = sending->result < 0 ? 0 : (size_t) sending->result;
+
+	if (sending->result < 0 && !is_passing((int) -sending->result))
+		return;
+	if (!append_bytes(&side->unsent, sending->data + sent, sending->size - sent))
+		sending->result = -ENOMEM;
+}
+
+/*
+ * All results are noted before any has consequences: one may be to write to a
+ * socket that did not take all that is posted. May end sessions
+ */
+void
+send_posted(Relay *relay)
+{
+	unsigned	count = relay->outbox == NULL ? 0 : empty_outbox(relay->outbox);
+	Side	   *side;
+
+	for (unsigned i = 0; i < count; i++)
+	{
+		Sending    *sending = get_sent(relay->outbox, i, &side);
+
+		keep_rest(side, sending);
+	}
+	for (unsigned i = 0; i < count; i++)
+	{
+		int64_t		result = get_sent(relay->outbox, i, &side)->result;
+
+		if (result == -ENOMEM)
+			abort_session(relay, side->session);
+		else if (result < 0 && !is_passing((int) -result))
+			lose(relay, side);
+		else if (side->unsent != NULL)
+			update_interest(relay, side->session);
+	}
 }
 
 /* May end the session */
@@ -275,7 +331,11 @@ write_to(Relay *relay, Side *side, const uint8_t *data, size_t size)
 {
 	ssize_t		sent = 0;
 
+	if (side->is_posted)
+		send_posted(relay);
 	if (size == 0 || side->is_deaf || side->fd < 0)
+		return;
+	if (side->unsent == NULL && put_in_outbox(relay->outbox, side, data, size))
 		return;
 	if (side->unsent == NULL)
 		sent = try_to_send(side, data, size);
@@ -292,8 +352,9 @@ write_to(Relay *relay, Side *side, const uint8_t *data, size_t size)
 
 /* The client will send no more, but the server may still owe answers */
 static void
-pass_end(Session *session)
+pass_end(Relay *relay, Session *session)
 {
+	settle(relay, session);
 	if (session->client.has_ended && session->upstream.unsent == NULL)
 		shutdown(session->upstream.fd, SHUT_WR);
 }
@@ -390,7 +451,7 @@ start_relaying(Relay *relay, Session *session)
 	relay_held(relay, &session->client);
 	if (session->phase != PHASE_RELAYING)
 		return;
-	pass_end(session);
+	pass_end(relay, session);
 	update_interest(relay, session);
 	dismiss_if_drained(relay, session);
 }
@@ -417,7 +478,7 @@ on_end(Relay *relay, Side *side)
 		pass_held(relay, side);
 	if (session->phase == PHASE_RELAYING && is_client(side) && !side->is_deaf)
 	{
-		pass_end(session);
+		pass_end(relay, session);
 		update_interest(relay, session);
 		return;
 	}
@@ -496,7 +557,7 @@ on_writable(Relay *relay, Side *side)
 		end_session(relay, session);
 	else if (session->phase == PHASE_RELAYING)
 	{
-		pass_end(session);
+		pass_end(relay, session);
 		update_interest(relay, session);
 		dismiss_if_drained(relay, session);
 	}
