@@ -75,10 +75,16 @@ class Assembler:
         self.score_time_s = 0.0
         """Seconds that the last score took."""
 
+    @property
+    def max_cost_ns(self) -> float | None:
+        """What one fit may cost a prediction: half of the limit, the rest is for others."""
+        limit_ns = self._limit_ns()
+        return None if limit_ns == math.inf else MAX_FIT_SHARE * limit_ns
+
     def max_rounds(self, choice: Choice) -> int | None:
         """Count the boosting rounds that leave half of what a prediction may cost to others."""
-        limit_ns = self._limit_ns()
-        if limit_ns == math.inf:
+        limit_ns = self.max_cost_ns
+        if limit_ns is None:
             return None
         leaves = int(choice.hyperparameters.get("num_leaves", USUAL_LEAVES))
         facts = PartFacts(
@@ -88,7 +94,7 @@ class Assembler:
             feature_count=len(self._bench.sample.features.features),
         )
         round_ns = part_cost_ns(facts) / USUAL_TREES * self._bench.task.output_count
-        return max(int(MAX_FIT_SHARE * limit_ns / round_ns), MIN_ROUNDS)
+        return max(int(limit_ns / round_ns), MIN_ROUNDS)
 
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
         """Add what the prediction of a row costs by one of a trial's fits."""
@@ -356,6 +362,7 @@ class Assembler:
             until=until,
             rounds=rounds,
             max_rounds=self.max_rounds(evaluation.choice),
+            max_cost_ns=self.max_cost_ns,
         )
 
     def _refit_time_s(self, evaluation: Evaluation) -> float:
