@@ -38,12 +38,23 @@ NEAR_LEAVES = 250_000
 """So many leaves make a walk twice as long."""
 
 
+def adds_to_all(largest_tree: int, output_count: int) -> bool:
+    """
+    Tell whether each tree of a forest adds to all outputs, or is copied for each.
+
+    What is walked anyway is walked once; mask tables know trees of one output only.
+    """
+    return output_count > 1 and largest_tree > MASK_LEAVES
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartFacts:
     """What of a part decides how long it takes to score a row."""
 
     tree_count: int = 0
     """Trees of all outputs."""
+    has_all_outputs: bool = False
+    """Whether a tree adds to every output, its leaves being rows; else to one of them."""
     leaf_count: int = 0
     """Leaves of all trees."""
     largest_tree: int = 0
