@@ -13,6 +13,7 @@ from sqlml.enums import ColumnKind, EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.extract.dataset import Column
 from sqlml.search import study
+from sqlml.search.assemble import SURE_COST_SHARE
 from sqlml.search.fitted import FittedModel, LinearPart, TreePart
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress
 from sqlml.search.metrics import find_metric
@@ -204,6 +205,18 @@ def test_cost_of_a_prediction_decides_how_many_fits_answer(run, limit_s, fit_cou
         assert leaderboard.split == "3-fold cross-validation, then fit on all 150 rows"
     else:
         assert leaderboard.split == "3-fold cross-validation, models of 3 folds together"
+
+
+def test_forest_leaves_half_of_the_cost_to_others(run):
+    options = {"trials": 1, "folds": 2, "estimators": (EXTRA_TREES,)}
+    limit_s = 3e-6
+    cheap, dear = (
+        run(small(400), **options, predict_cost_s=each).trials[1] for each in (limit_s, None)
+    )
+    half_ns = SURE_COST_SHARE * limit_s * 1e9 / 2
+    # The features of a row come on top.
+    assert 0.7 * half_ns < cheap.predict_cost_ns < 1.2 * half_ns < dear.predict_cost_ns
+    assert cheap.hyperparameters == dear.hyperparameters
 
 
 def test_large_table_is_scored_by_a_holdout(run):
