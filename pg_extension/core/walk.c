@@ -325,17 +325,37 @@ fill_cells(const Walk *walk, const uint16_t *bins, uint16_t *cells)
 	}
 }
 
-/* Gives the output of the next leaf */
-static uint32_t
-add_in_turn(const double *const *leaves, uint32_t count, uint32_t output, uint32_t output_count,
-			double *scores)
+/*
+ * Score trees of which each adds to one output, in turn
+ */
+static void
+add_in_turn(const Walk *walk, const uint16_t *cells, uint32_t output_count, double *scores)
 {
-	for (uint32_t i = 0; i < count; i++)
+	uint32_t	output = 0;
+
+	for (uint32_t i = 0; i < walk->tree_count; i += WALK_WIDTH)
 	{
-		scores[output] += *leaves[i];
-		output = output + 1 == output_count ? 0 : output + 1;
+		const double *leaves[WALK_WIDTH];
+
+		find_leaves(walk->trees + i, cells, 1, leaves);
+		for (uint32_t k = 0; k < WALK_WIDTH && i + k < walk->tree_count; k++)
+		{
+			scores[output] += *leaves[k];
+			output = output + 1 == output_count ? 0 : output + 1;
+		}
 	}
-	return output;
+}
+
+/* The rows of leaves of a large forest are in no cache */
+static void
+fetch_rows(const double *const *leaves, uint32_t output_count)
+{
+	for (uint32_t i = 0; i < WALK_WIDTH; i++)
+	{
+		for (uint32_t k = 0; k < output_count; k += CACHE_LINE / sizeof(double))
+			__builtin_prefetch(leaves[i] + k);
+		__builtin_prefetch(leaves[i] + output_count - 1);
+	}
 }
 
 /*
@@ -343,7 +363,7 @@ add_in_turn(const double *const *leaves, uint32_t count, uint32_t output, uint32
  * their order, and with it the sums their bits
  */
 static void
-add_to_all(const double *const *leaves, uint32_t count, uint32_t output_count, double *scores)
+add_rows(const double *const *leaves, uint32_t count, uint32_t output_count, double *scores)
 {
 	for (uint32_t k = 0; k < output_count; k++)
 	{
@@ -355,25 +375,36 @@ add_to_all(const double *const *leaves, uint32_t count, uint32_t output_count, d
 	}
 }
 
+/*
+ * Score trees of which each adds to all outputs. The rows of leaves are
+ * fetched while the next trees are walked.
+ */
+static void
+add_to_all(const Walk *walk, const uint16_t *cells, uint32_t output_count, double *scores)
+{
+	const double *groups[2][WALK_WIDTH];
+	uint32_t	group = 0;
+
+	find_leaves(walk->trees, cells, output_count, groups[0]);
+	for (uint32_t i = WALK_WIDTH; i < walk->tree_count; i += WALK_WIDTH)
+	{
+		fetch_rows(groups[group], output_count);
+		find_leaves(walk->trees + i, cells, output_count, groups[!group]);
+		add_rows(groups[group], WALK_WIDTH, output_count, scores);
+		group = !group;
+	}
+	add_rows(groups[group], (walk->tree_count - 1) % WALK_WIDTH + 1, output_count, scores);
+}
+
 void
 score_walk(const Walk *walk, const uint16_t *bins, uint16_t *cells, uint32_t output_count,
 		   double *scores)
 {
-	uint32_t	output = 0;
-
 	fill_cells(walk, bins, cells);
 	for (uint32_t k = 0; k < output_count; k++)
 		scores[k] = 0;
-	for (uint32_t i = 0; i < walk->tree_count; i += WALK_WIDTH)
-	{
-		const double *leaves[WALK_WIDTH];
-		uint32_t	left = walk->tree_count - i;
-		uint32_t	count = left < WALK_WIDTH ? left : WALK_WIDTH;
-
-		find_leaves(walk->trees + i, cells, walk->leaf_size, leaves);
-		if (walk->leaf_size > 1)
-			add_to_all(leaves, count, output_count, scores);
-		else
-			output = add_in_turn(leaves, count, output, output_count, scores);
-	}
+	if (walk->leaf_size > 1)
+		add_to_all(walk, cells, output_count, scores);
+	else
+		add_in_turn(walk, cells, output_count, scores);
 }

@@ -53,8 +53,8 @@ class PartFacts:
 
     tree_count: int = 0
     """Trees of all outputs."""
-    has_all_outputs: bool = False
-    """Whether a tree adds to every output, its leaves being rows; else to one of them."""
+    leaf_size: int = 1
+    """Outputs that a tree adds to: one, or all."""
     leaf_count: int = 0
     """Leaves of all trees."""
     largest_tree: int = 0

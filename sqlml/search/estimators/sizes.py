@@ -12,7 +12,7 @@ def measure(part: Part) -> PartFacts:
     """Count trees, leaves and terms."""
     if isinstance(part, LinearPart):
         return PartFacts(term_count=len(part.terms), output_count=part.intercepts.size)
-    has_all_outputs = False
+    leaf_size = 1
     if isinstance(part, TreePart):
         text = part.booster.model_to_string()
         found = re.findall(r"^num_leaves=(\d+)$", text, flags=re.MULTILINE)
@@ -22,8 +22,9 @@ def measure(part: Part) -> PartFacts:
     else:
         output_count = part.trees[0].values.shape[1]
         leaves = [len(tree.values) for tree in part.trees]
-        has_all_outputs = adds_to_all(max(leaves), output_count)
-        if not has_all_outputs:
+        if adds_to_all(max(leaves), output_count):
+            leaf_size = output_count
+        else:
             leaves *= output_count
         used = {str(each) for tree in part.trees for each in tree.feature}
     return PartFacts(
@@ -32,5 +33,5 @@ def measure(part: Part) -> PartFacts:
         largest_tree=max(leaves),
         feature_count=len(used),
         output_count=output_count,
-        has_all_outputs=has_all_outputs,
+        leaf_size=leaf_size,
     )
