@@ -77,6 +77,18 @@ def calibrate(
     return (1.0, ()) if best is None else loss.fit(everything, weight, best)
 
 
+def find_scale(raw: F64, truth: F64, weight: F64 | None) -> float:
+    """Find the scale of raw scores of classes with the smallest log loss, on some of the rows."""
+    rows = np.arange(truth.size) if weight is None else np.flatnonzero(weight > 0)
+    if rows.size < MIN_ROWS:
+        return 1.0
+    if rows.size > LEAST_ROWS:
+        rows = np.random.default_rng(0).choice(rows, LEAST_ROWS, replace=False)
+    own = np.ones(rows.size) if weight is None else weight[rows]
+    loss = LogLoss(raw[rows], truth[rows])
+    return loss.fit(np.arange(rows.size), own, has_offsets=False)[0]
+
+
 def _is_gain(gains: F64, weight: F64) -> bool:
     """Tell whether a weighted mean is above 0 by more than chance."""
     share = weight / weight.sum()
