@@ -53,7 +53,7 @@ Forest: TypeAlias = ExtraTreesClassifier | ExtraTreesRegressor
 
 SETTINGS: tuple[Hyperparameters, ...] = (
     {"max_leaf_nodes": 4096, "min_samples_leaf": 1, "max_features": 0.5},
-    {"max_leaf_nodes": 512, "min_samples_leaf": 1, "max_features": 0.8},
+    {"max_leaf_nodes": 4096, "min_samples_leaf": 1, "max_features": 0.8},
     {"max_leaf_nodes": 64, "min_samples_leaf": 5, "max_features": 0.3},
 )
 
@@ -68,10 +68,8 @@ class ExtraTrees:
         space = goal_space(task)
         # Other losses would make for other trees; these always minimise squared errors.
         space.pop("objective", None)
-        # A tree has no more leaves than rows.
-        most = min(max(task.row_count, FEW_ROWS), MAX_LEAVES)
         return {
-            "max_leaf_nodes": Range(low=16, high=most, is_log=True, is_integer=True),
+            "max_leaf_nodes": Range(low=16, high=_most_leaves(task), is_log=True, is_integer=True),
             "min_samples_leaf": Range(low=1, high=50, is_log=True, is_integer=True),
             "max_features": Range(low=0.1, high=1.0),
             **space,
@@ -85,7 +83,11 @@ class ExtraTrees:
             usual["log_target"] = False
         if "class_weight" in space:
             usual["class_weight"] = "none"
-        return tuple({**usual, **setting} for setting in SETTINGS)
+        most = _most_leaves(task)
+        return tuple(
+            {**usual, **setting, "max_leaf_nodes": min(int(setting["max_leaf_nodes"]), most)}
+            for setting in SETTINGS
+        )
 
     def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
         """Estimate the seconds of a fit."""
@@ -100,6 +102,11 @@ class ExtraTrees:
     def fitter(self, sample: Sample) -> "ExtraTreesFitter":
         """Bind it to a sample."""
         return ExtraTreesFitter(sample)
+
+
+def _most_leaves(task: Task) -> int:
+    """Count the leaves that a tree may have: no more than rows."""
+    return min(max(task.row_count, FEW_ROWS), MAX_LEAVES)
 
 
 class ExtraTreesFitter:
