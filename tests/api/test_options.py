@@ -108,9 +108,9 @@ def test_models_that_run_as_sql_have_few_leaves(connection):
         return make_plan(options, small=True, started=0.0, threads=1).hyperparameters
 
     assert small() == {"num_leaves": 15, "learning_rate": 0.1, "max_leaf_nodes": 64}
-    assert small(hyperparameters={"num_leaves": 7})["num_leaves"] == 7
-    assert small(estimators=["extra_trees"]) == {"max_leaf_nodes": 64}
-    assert small(estimators=["linear"]) == {}
+    assert small(num_leaves=7)["num_leaves"] == 7
+    assert small(estimators="extra_trees") == {"max_leaf_nodes": 64}
+    assert small(estimators="linear") == {}
 
 
 @pytest.mark.parametrize(
