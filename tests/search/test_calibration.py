@@ -58,6 +58,11 @@ def test_scale_alone_is_found_of_rows_that_count(draw):
     assert find_scale(raw[:10] * 3, truth[:10], None) == 1
 
 
+def test_scale_of_a_model_that_is_always_right_has_a_limit():
+    truth = np.tile([0.0, 1.0], 30)
+    assert find_scale(truth[:, None] - 0.5, truth, None) == 4
+
+
 def test_right_scores_hardly_change():
     for seed in range(5):
         raw, truth = draw_binary(2000, seed)
