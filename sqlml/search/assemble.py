@@ -16,7 +16,7 @@ import numpy as np
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.bench import Bench
-from sqlml.search.calibration import calibrate
+from sqlml.search.calibration import calibrate, find_scale
 from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
 from sqlml.search.crew import Crew
 from sqlml.search.ensemble import Allowance, cross_fit_raw, select_raw_weights
@@ -71,14 +71,21 @@ class Assembler:
     def __init__(self, bench: Bench, crew: Crew):
         self._bench, self._crew = bench, crew
         self._forgotten: set[int] = set()
+        self._scales: dict[int, float] = {}
         self._started = time.monotonic()
         self.score_time_s = 0.0
         """Seconds that the last score took."""
 
+    @property
+    def max_cost_ns(self) -> float | None:
+        """What one fit may cost a prediction: half of the limit, the rest is for others."""
+        limit_ns = self._limit_ns()
+        return None if limit_ns == math.inf else MAX_FIT_SHARE * limit_ns
+
     def max_rounds(self, choice: Choice) -> int | None:
         """Count the boosting rounds that leave half of what a prediction may cost to others."""
-        limit_ns = self._limit_ns()
-        if limit_ns == math.inf:
+        limit_ns = self.max_cost_ns
+        if limit_ns is None:
             return None
         leaves = int(choice.hyperparameters.get("num_leaves", USUAL_LEAVES))
         facts = PartFacts(
@@ -88,7 +95,7 @@ class Assembler:
             feature_count=len(self._bench.sample.features.features),
         )
         round_ns = part_cost_ns(facts) / USUAL_TREES * self._bench.task.output_count
-        return max(int(MAX_FIT_SHARE * limit_ns / round_ns), MIN_ROUNDS)
+        return max(int(limit_ns / round_ns), MIN_ROUNDS)
 
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
         """Add what the prediction of a row costs by one of a trial's fits."""
@@ -156,6 +163,8 @@ class Assembler:
             candidates = [
                 each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
             ]
+        if len(candidates) > 1:
+            self._scales = self._find_scales(candidates)
         elected = self._bagged(self._elect(candidates))
         return self._make(evaluations, elected, candidates, has_time=True)
 
@@ -277,6 +286,27 @@ class Assembler:
         ]
         return sorted(elected, key=lambda each: -each.weight)
 
+    def _find_scales(self, candidates: list[Evaluation]) -> dict[int, float]:
+        """
+        Find by what to multiply the raw scores of trials, so that each is as sure as it may be.
+
+        Boosting ends where it is; the average of trees is surer or less sure, by the table, and
+        as a member it would count for more or less than it knows.
+        """
+        if self._bench.task.problem_type is ProblemType.REGRESSION:
+            return {}
+        rows, until = self._scored(candidates), self._half_time()
+        truth, weight = self._truth(rows)
+        scales: dict[int, float] = {}
+        for each in candidates:
+            if time.monotonic() < until:
+                scales[each.number] = find_scale(self._oof_rows(each, rows), truth, weight)
+        return scales
+
+    def _scale(self, evaluation: Evaluation) -> float:
+        """Get by what the raw scores of a trial are multiplied."""
+        return self._scales.get(evaluation.number, 1.0)
+
     def _allowance(self, evaluations: list[Evaluation]) -> Allowance:
         """What each trial's fit costs a row, what all may cost together, and how long to look."""
         return Allowance(
@@ -321,7 +351,10 @@ class Assembler:
                 # The last fold's fit: with an order it has seen the most.
                 names = evaluation.fit_names[-1:]
             shares += [
-                Share(weight=each.weight / len(names), fit=self._crew.read_fit(name))
+                Share(
+                    weight=each.weight * self._scale(evaluation) / len(names),
+                    fit=self._crew.read_fit(name),
+                )
                 for name in names
             ]
         return shares, refit_count
@@ -356,6 +389,7 @@ class Assembler:
             until=until,
             rounds=rounds,
             max_rounds=self.max_rounds(evaluation.choice),
+            max_cost_ns=self.max_cost_ns,
         )
 
     def _refit_time_s(self, evaluation: Evaluation) -> float:
@@ -415,7 +449,7 @@ class Assembler:
         for fold, answer in enumerate(evaluation.answers):
             raw = self._crew.read_raw(evaluation.number, fold, "valid")
             made[bench.folds[fold].valid] = self._blended(raw, Link(answer.link))
-        return made[rows]
+        return made[rows] * self._scale(evaluation)
 
     def _held(self, elected: Elected) -> F64:
         """
@@ -426,7 +460,8 @@ class Assembler:
         """
         evaluation = elected.evaluation
         raws = [
-            self._blended(self._crew.read_raw(evaluation.number, fold, "held"), Link(answer.link))
+            self._scale(evaluation)
+            * self._blended(self._crew.read_raw(evaluation.number, fold, "held"), Link(answer.link))
             for fold, answer in enumerate(evaluation.answers)
         ]
         if elected.is_bag:

@@ -241,6 +241,7 @@ class Study:
             until=self._trial_end(choice),
             known_count=len(self._known),
             max_rounds=self.assembler.max_rounds(choice),
+            max_cost_ns=self.assembler.max_cost_ns,
         )
         self._next += 1
         self._running[trial.number] = trial

@@ -69,6 +69,8 @@ class Trial:
     """Trials that had been told of when this one was asked for."""
     max_rounds: int | None = None
     """Boosting rounds that predictions can afford."""
+    max_cost_ns: float | None = None
+    """What a fit may cost a prediction."""
     started: float = field(default_factory=time.monotonic)
     scores: list[float] = field(default_factory=list)
     answers: list[FitAnswer] = field(default_factory=list)
@@ -89,6 +91,7 @@ class Trial:
             until=time.monotonic() + self.slot_s,
             fold=fold,
             max_rounds=self.max_rounds,
+            max_cost_ns=self.max_cost_ns,
         )
 
     def finish(

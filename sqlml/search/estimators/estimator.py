@@ -101,6 +101,8 @@ class Order:
     """Boosting rounds, where an earlier fit has found them."""
     max_rounds: int | None = None
     """Boosting rounds that predictions can afford."""
+    max_cost_ns: float | None = None
+    """What the fit may cost a prediction, which decides how many trees a forest has."""
 
     @property
     def left_s(self) -> float:
