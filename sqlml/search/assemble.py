@@ -39,6 +39,8 @@ REFIT_GROWTH = 0.5
 """More rows bear more rounds: as many times as rows, to this power."""
 CAREFUL = 1.2
 """A refit is taken to need this much longer than the rows say."""
+LITTLE_GROWTH = 1.25
+"""Below this many times the rows of a fold no time is kept back for refits."""
 MAX_REFIT_SHARE = 0.2
 """Of the time that is left, refits are planned to take at most so much."""
 EXPECTED_MEMBERS = 4
@@ -72,6 +74,7 @@ class Assembler:
         self._bench, self._crew = bench, crew
         self._forgotten: set[int] = set()
         self._started = time.monotonic()
+        self._settled_s: float | None = None
         self.score_time_s = 0.0
         """Seconds that the last score took."""
 
@@ -110,16 +113,22 @@ class Assembler:
 
     def reserve_s(self, evaluations: list[Evaluation]) -> float:
         """Seconds that the model will take to make, by what the best trials took."""
-        bench = self._bench
-        ranked = rank_evaluations(bench, evaluations)
-        elected = self._bagged(
-            [
-                Elected(evaluation=each, weight=1.0, is_bag=False)
-                for each in ranked[:EXPECTED_MEMBERS]
-            ]
-        )
+        if self._settled_s is not None:
+            return self._settled_s
+        ranked = rank_evaluations(self._bench, evaluations)[:EXPECTED_MEMBERS]
+        return self._needed_s(self._bagged([_alone(each) for each in ranked]))
+
+    def settle(self, evaluations: list[Evaluation]) -> None:
+        """Hold an election, whose members decide the reserve from now on."""
+        candidates = self._stand(evaluations)
+        self._settled_s = self._needed_s(self._bagged(self._elect(candidates)))
+
+    def _needed_s(self, elected: list[Elected]) -> float:
+        """Seconds that electing, fitting and reading these will take."""
         refits = [self._refit_time_s(each.evaluation) for each in elected if not each.is_bag]
-        processes = bench.process_count
+        if self._growth() < LITTLE_GROWTH:
+            refits = []
+        processes = self._bench.process_count
         # One member should be fitted on all rows, however long that takes.
         refit_s = max(
             min(sum(refits) / processes, MAX_REFIT_SHARE * self._time_s), max(refits, default=0.0)
@@ -146,6 +155,11 @@ class Assembler:
 
     def assemble(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make the model of the trials that are best together."""
+        elected = self._bagged(self._elect(candidates := self._stand(evaluations)))
+        return self._make(evaluations, elected, candidates, has_time=True)
+
+    def _stand(self, evaluations: list[Evaluation]) -> list[Evaluation]:
+        """Choose the trials that stand for election: the best alone where time is short."""
         ranked = rank_evaluations(self._bench, evaluations)
         left_s = self._bench.plan.deadline - LAST_WORDS_S - time.monotonic()
         needed_s = max(self._election_time_s(), LEAST_SCORES * self.score_time_s)
@@ -156,8 +170,7 @@ class Assembler:
             candidates = [
                 each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
             ]
-        elected = self._bagged(self._elect(candidates))
-        return self._make(evaluations, elected, candidates, has_time=True)
+        return candidates
 
     def _candidates(self, ranked: list[Evaluation], count: int) -> list[Evaluation]:
         """Take the best trials, and the best two of each estimator."""

@@ -3,7 +3,7 @@ How fast boosting goes on this sample, and what there is time for.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlml.enums import EstimatorName
 from sqlml.search.bench import Bench
@@ -13,7 +13,8 @@ from sqlml.search.estimators.boosting import PATIENCE
 from sqlml.search.estimators.estimator import Choice, Task
 from sqlml.search.orders import FitOrder
 
-PROBE_SHARE = 0.12
+PROBE_SHARE, SHORT_PROBE_SHARE = 0.12, 0.06
+"""The short one is for where there are few trials."""
 MAX_PROBE_SHARE = 0.5
 """Filling the bins cannot be ended but by killing the process, and then was in vain."""
 MIN_PROBE_TIME_S = 1.0
@@ -27,6 +28,9 @@ CUT_GROWTH = 1.5
 SLOWER_GROWTH = 1.5
 """Slower rates go this much further than the probe's, their rounds multiplied by the rate."""
 WISHED_TRIALS = 12
+FEW_TRIALS = 6
+"""Wished for where there is one fold: what many rows bear is worth more than one more setting."""
+MAX_RATE = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,8 @@ class Pace:
     """Seconds of a usual fit of one fold; 0 where it was not measured."""
     is_slow: bool = False
     """Whether there is no time for the portfolio on all rows."""
+    rounds_times_rate: float = 0.0
+    """Boosting rounds after which early stopping ends a fit, times its rate; 0: not measured."""
 
 
 def usual_pace(bench: Bench) -> Pace:
@@ -61,7 +67,8 @@ def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int | None) -
     left_s = end - started
     if left_s < MIN_PROBE_TIME_S:
         return Pace(rate=FASTEST_RATE, fold_count=len(bench.folds))
-    until = started + PROBE_SHARE * left_s
+    share = PROBE_SHARE if len(bench.folds) > 1 else SHORT_PROBE_SHARE
+    until = started + share * left_s
     usual = first_choice(bench.task)
     orders = [
         FitOrder(
@@ -103,7 +110,8 @@ class Speed:
 
 def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int | None) -> Pace:
     """Choose what is affordable in training and in prediction."""
-    trial_s = max(left_s, 0.0) * bench.process_count / WISHED_TRIALS
+    wished = WISHED_TRIALS if len(bench.folds) > 1 else FEW_TRIALS
+    trial_s = max(left_s, 0.0) * bench.process_count / wished
     work_s = speed.round_s * (speed.rounds_times_rate + PATIENCE)
     fastest_s = work_s / FASTEST_RATE
     fold_count = min(max(int(trial_s / fastest_s), 1), len(bench.folds))
@@ -119,4 +127,15 @@ def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int | Non
         fold_count=fold_count,
         fold_time_s=work_s / rate,
         is_slow=trial_s < fastest_s,
+        rounds_times_rate=speed.rounds_times_rate / SLOWER_GROWTH,
     )
+
+
+def hastened(choice: Choice, pace: Pace, max_rounds: int | None) -> Choice:
+    """Raise a learning rate that would need more rounds than predictions can afford."""
+    rate = choice.hyperparameters.get("learning_rate")
+    if rate is None or max_rounds is None:
+        return choice
+    least = min(float(f"{pace.rounds_times_rate / max_rounds:.2g}"), MAX_RATE)
+    hyperparameters = {**choice.hyperparameters, "learning_rate": max(float(rate), least)}
+    return replace(choice, hyperparameters=hyperparameters)
