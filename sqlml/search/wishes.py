@@ -13,7 +13,6 @@ from sqlml.errors import OptionNotUsable
 from sqlml.search.cost import MASK_LEAVES
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.estimator import Choice, Task
-from sqlml.search.estimators.lightgbm import MANY_ROWS
 from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.plan import Asked, Given
 from sqlml.search.space import Choices, Dimension, Range
@@ -97,7 +96,7 @@ def make_portfolio(
     """Interleave the estimators' portfolios: each kind early. None comes twice."""
     placed: list[tuple[float, EstimatorName, Hyperparameters]] = []
     for name in spaces:
-        is_late = name is EstimatorName.LINEAR and task.row_count >= MANY_ROWS
+        is_late = name is EstimatorName.LINEAR and task.has_many_rows
         first, step = LATE_LINEAR if is_late else PLACES[name]
         for index, each in enumerate(ESTIMATORS[name].portfolio(task, rate)):
             placed.append((first + step * index, name, each))

@@ -69,9 +69,8 @@ of more than 64 leaves cost six times as much at prediction: docs/decisions/0010
 """
 
 
-MANY_ROWS = 50_000
 MANY_ROWS_CHANGES: tuple[Hyperparameters, ...] = (
-    {"encoding": MEANS, "num_leaves": 63, "feature_fraction": 0.6},
+    {"encoding": MEANS, "num_leaves": 63, "feature_fraction": 0.5},
     {"num_leaves": 63, "feature_fraction": 0.6, "cat_smooth": 60.0, "min_data_per_group": 200},
     {"encoding": MEANS, "num_leaves": 63, "feature_fraction": 0.4, "min_data_in_leaf": 60},
 )
@@ -110,7 +109,7 @@ class LightGBM:
         space = self.space(task)
         base = {**BASE, **goal_defaults(task)}
         made: list[Hyperparameters] = []
-        changes = (*MANY_ROWS_CHANGES, *CHANGES) if task.row_count >= MANY_ROWS else CHANGES
+        changes = (*MANY_ROWS_CHANGES, *CHANGES) if task.has_many_rows else CHANGES
         for change in changes:
             setting = {**base, **change}
             if _is_likely(setting, task) and _is_known(setting, space) and setting not in made:
