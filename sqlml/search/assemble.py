@@ -7,6 +7,7 @@ and what there is time for, and the honest score.
 
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from sqlml.search.calibration import calibrate
 from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
 from sqlml.search.crew import Crew
 from sqlml.search.ensemble import Allowance, cross_fit_raw, select_raw_weights
+from sqlml.search.estimators.boosting import MAX_ROUNDS
 from sqlml.search.estimators.estimator import Choice
 from sqlml.search.fitted import Blend, FeatureOp, Link
 from sqlml.search.interval import bootstrap_interval
@@ -54,7 +56,7 @@ SURE_COST_SHARE = 0.65
 """Estimates of the cost of predictions may be too low, by a half where other work is done."""
 MAX_FIT_SHARE = 0.5
 """Of what a prediction may cost, one fit may take so much: an ensemble is to have others."""
-USUAL_LEAVES, USUAL_TREES, MIN_ROUNDS = 31, 1000, 20
+USUAL_LEAVES, MIN_ROUNDS = 31, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +86,19 @@ class Assembler:
         if limit_ns == math.inf:
             return None
         leaves = int(choice.hyperparameters.get("num_leaves", USUAL_LEAVES))
-        facts = PartFacts(
-            tree_count=USUAL_TREES,
-            leaf_count=USUAL_TREES * leaves,
-            largest_tree=leaves,
-            feature_count=len(self._bench.sample.features.features),
-        )
-        round_ns = part_cost_ns(facts) / USUAL_TREES * self._bench.task.output_count
-        return max(int(MAX_FIT_SHARE * limit_ns / round_ns), MIN_ROUNDS)
+
+        def cost_ns(rounds: int) -> float:
+            trees = rounds * self._bench.task.output_count
+            facts = PartFacts(
+                tree_count=trees,
+                leaf_count=trees * leaves,
+                largest_tree=leaves,
+                feature_count=len(self._bench.sample.features.features),
+            )
+            return part_cost_ns(facts)
+
+        rounds = bisect_right(range(1, MAX_ROUNDS), MAX_FIT_SHARE * limit_ns, key=cost_ns)
+        return max(rounds, MIN_ROUNDS)
 
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
         """Add what the prediction of a row costs by one of a trial's fits."""

@@ -28,7 +28,7 @@ from sqlml.search.target import Target, check_weights, read_target
 CELLS_PER_SECOND = 800_000
 """Values (rows by columns) that one second of a budget pays for: encoding them, putting
 them into bins and fitting a few trees, each up to three times."""
-LONE_FOLD_CELLS_PER_SECOND = 40_000
+LONE_FOLD_CELLS_PER_SECOND = 35_000
 """With so many values for each second of a process there is time for a few fits only: one
 fold that learns from most rows, and needs no refit, is worth more than several."""
 MAX_CHARGED_CLASSES = 8

@@ -28,8 +28,12 @@ CUT_GROWTH = 1.5
 SLOWER_GROWTH = 1.5
 """Slower rates go this much further than the probe's, their rounds multiplied by the rate."""
 WISHED_TRIALS = 12
-FEW_TRIALS = 6
-"""Wished for where there is one fold: what many rows bear is worth more than one more setting."""
+FEW_TRIALS, LEAST_TRIALS = 6, 2
+"""Wished for, and made do with, where there is one fold: what many rows bear is worth more than
+one more setting, and samples say less of it."""
+ENOUGH_ROUNDS = 0.5
+"""This share of the rounds of an unhurried fit bring most of what all do. A rate that would leave
+predictions less is raised; one that is raised further loses more than it gains."""
 MAX_RATE = 0.3
 
 
@@ -92,7 +96,9 @@ def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int | None) -
         return Pace(rate=FASTEST_RATE, fold_count=len(bench.folds), is_slow=is_slow)
     rate = float(usual.hyperparameters["learning_rate"])
     patience = 0 if last.is_cut else PATIENCE / rate
-    rounds = last.rounds * (CUT_GROWTH if last.is_cut else 1)
+    rounds: float = last.rounds
+    if last.is_cut:
+        rounds = max(rounds * CUT_GROWTH, ROUNDS_TIMES_RATE / rate)
     speed = Speed(
         round_s=last.took_s / (last.rounds + patience),
         rounds_times_rate=rounds * rate * SLOWER_GROWTH,
@@ -110,8 +116,10 @@ class Speed:
 
 def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int | None) -> Pace:
     """Choose what is affordable in training and in prediction."""
-    wished = WISHED_TRIALS if len(bench.folds) > 1 else FEW_TRIALS
-    trial_s = max(left_s, 0.0) * bench.process_count / wished
+    has_one = len(bench.folds) == 1
+    wished, least = (FEW_TRIALS, LEAST_TRIALS) if has_one else (WISHED_TRIALS, WISHED_TRIALS)
+    left_s = max(left_s, 0.0) * bench.process_count
+    trial_s = left_s / wished
     work_s = speed.round_s * (speed.rounds_times_rate + PATIENCE)
     fastest_s = work_s / FASTEST_RATE
     fold_count = min(max(int(trial_s / fastest_s), 1), len(bench.folds))
@@ -126,7 +134,7 @@ def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int | Non
         rate=rate,
         fold_count=fold_count,
         fold_time_s=work_s / rate,
-        is_slow=trial_s < fastest_s,
+        is_slow=left_s / least < fastest_s,
         rounds_times_rate=speed.rounds_times_rate / SLOWER_GROWTH,
     )
 
@@ -136,6 +144,6 @@ def hastened(choice: Choice, pace: Pace, max_rounds: int | None) -> Choice:
     rate = choice.hyperparameters.get("learning_rate")
     if rate is None or max_rounds is None:
         return choice
-    least = min(float(f"{pace.rounds_times_rate / max_rounds:.2g}"), MAX_RATE)
+    least = min(float(f"{ENOUGH_ROUNDS * pace.rounds_times_rate / max_rounds:.2g}"), MAX_RATE)
     hyperparameters = {**choice.hyperparameters, "learning_rate": max(float(rate), least)}
     return replace(choice, hyperparameters=hyperparameters)

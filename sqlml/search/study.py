@@ -141,7 +141,8 @@ class Study:
         spaces = make_spaces(estimators, self._bench.task, plan.hyperparameters)
         pace = self._find_pace(estimators)
         self._fold_count = pace.fold_count
-        is_cheap = plan.predict_cost_s is not None
+        # Few large trees learn more of many rows than many small ones that cost the same.
+        is_cheap = plan.predict_cost_s is not None and not self._bench.task.has_many_rows
         spaces = focus(spaces, plan.hyperparameters, pace.rate, is_cheap=is_cheap)
         self._sampler = Sampler(
             plan,
@@ -285,9 +286,15 @@ class Study:
         if self._is_counted:
             return self._end()
         # What is fitted must also be kept before the end.
-        left_s = KEEP_SHARE * max(self._end() - now, 0.0)
+        left_s = max(self._end() - now, 0.0)
+        left_s = min(KEEP_SHARE * left_s, max(left_s - self._keep_s(), 0.0))
         wanted_s = PATIENT * self._expected_s(choice) if len(self.evaluations) > 2 else 0.0
         return now + min(left_s, max(self._share(choice) * left_s, wanted_s))
+
+    def _keep_s(self) -> float:
+        """Seconds that it takes at most to keep what a trial has fitted."""
+        spent = [sum(answer.keep_s for answer in each.answers) for each in self.evaluations]
+        return max(spent, default=0.0)
 
     def _share(self, choice: Choice) -> float:
         """Of the time that is left, what a trial may take."""
