@@ -204,8 +204,10 @@ class Study:
         while time.monotonic() < self._end():
             while self._crew.has_free and self._may_start():
                 self._start()
-            if not self._running and not self._may_start() and not self._settle():
-                return
+            if not self._running and not self._may_start():
+                if not self._settle():
+                    return
+                continue
             for reply in self._crew.wait(self._end()):
                 self._advance(reply)
         self._abandon()
@@ -287,14 +289,15 @@ class Study:
             return self._end()
         # What is fitted must also be kept before the end.
         left_s = max(self._end() - now, 0.0)
-        left_s = min(KEEP_SHARE * left_s, max(left_s - self._keep_s(), 0.0))
+        left_s = min(KEEP_SHARE * left_s, max(left_s - self._keep_s, 0.0))
         wanted_s = PATIENT * self._expected_s(choice) if len(self.evaluations) > 2 else 0.0
         return now + min(left_s, max(self._share(choice) * left_s, wanted_s))
 
+    @property
     def _keep_s(self) -> float:
-        """Seconds that it takes at most to keep what a trial has fitted."""
-        spent = [sum(answer.keep_s for answer in each.answers) for each in self.evaluations]
-        return max(spent, default=0.0)
+        """Seconds that it takes at most to keep what was fitted last."""
+        kept = [answer.keep_s for each in self.evaluations for answer in each.answers]
+        return max(kept, default=0.0)
 
     def _share(self, choice: Choice) -> float:
         """Of the time that is left, what a trial may take."""

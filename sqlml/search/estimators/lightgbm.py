@@ -72,6 +72,8 @@ MANY_ROWS_CHANGES: tuple[Hyperparameters, ...] = (
     {"encoding": MEANS, "num_leaves": 255, "feature_fraction": 0.5, **SMOOTH},
     {"num_leaves": 127, "feature_fraction": 0.6, **SMOOTH},
     {"encoding": MEANS, "num_leaves": 63, "feature_fraction": 0.4, **SMOOTH},
+    {"encoding": MEANS, "num_leaves": 255, "feature_fraction": 0.8, "lambda_l2": 10.0, **SMOOTH},
+    {"num_leaves": 255, "feature_fraction": 0.4, "min_data_in_leaf": 60, **SMOOTH},
 )
 """
 What comes first for many rows: they bear more leaves, and trees that split on sets of levels
