@@ -41,8 +41,9 @@ Offer = Callable[[Leaderboard], None]
 LAST_WORDS_S = 0.3
 MIN_SLOT_SHARE = 0.7
 """A trial starts only with this share of the time that it will probably take."""
-PATIENT = 1.5
-"""A trial may take this many times what it probably will, even where its share is less."""
+PATIENT, CAREFUL = 1.5, 1.2
+"""A trial may take this many times what it probably will, even where its share is less; once its
+first fold has shown how long the others take, this many times that."""
 MAX_LATE_TRIALS = 3
 """So many trials in a row without time to be finished end the search."""
 TRIAL_SHARE = 0.35
@@ -287,17 +288,16 @@ class Study:
         now = time.monotonic()
         if self._is_counted:
             return self._end()
-        # What is fitted must also be kept before the end.
-        left_s = max(self._end() - now, 0.0)
-        left_s = min(KEEP_SHARE * left_s, max(left_s - self._keep_s, 0.0))
+        left_s = self._usable_s
         wanted_s = PATIENT * self._expected_s(choice) if len(self.evaluations) > 2 else 0.0
         return now + min(left_s, max(self._share(choice) * left_s, wanted_s))
 
     @property
-    def _keep_s(self) -> float:
-        """Seconds that it takes at most to keep what was fitted last."""
+    def _usable_s(self) -> float:
+        """Seconds that are left to fit in: what is fitted must also be kept before the end."""
+        left_s = max(self._end() - time.monotonic(), 0.0)
         kept = [answer.keep_s for each in self.evaluations for answer in each.answers]
-        return max(kept, default=0.0)
+        return min(KEEP_SHARE * left_s, max(left_s - max(kept, default=0.0), 0.0))
 
     def _share(self, choice: Choice) -> float:
         """Of the time that is left, what a trial may take."""
@@ -319,7 +319,16 @@ class Study:
         elif reason := self._why_pruned(trial):
             self._end_trial(trial, TrialState.PRUNED, reason)
         else:
+            self._extend(trial)
             self._crew.fit(trial.number, trial.next_order(), trial.slot_s)
+
+    def _extend(self, trial: Trial) -> None:
+        """Let the other folds take as long as the first one, where that was not known before."""
+        answer = trial.answers[-1]
+        if len(trial.answers) > 1 or answer.is_cut or self._is_counted:
+            return
+        wanted_s = CAREFUL * (answer.took_s + answer.keep_s) * (trial.fold_count - 1)
+        trial.until = max(trial.until, time.monotonic() + min(wanted_s, self._usable_s))
 
     def _score(self, trial: Trial) -> float:
         """Score the last fold of a trial."""
