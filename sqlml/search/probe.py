@@ -11,7 +11,7 @@ from sqlml.search.crew import Crew
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.boosting import PATIENCE
 from sqlml.search.estimators.estimator import Choice, Task
-from sqlml.search.orders import FitOrder
+from sqlml.search.orders import FitAnswer, FitOrder
 
 PROBE_SHARE, SHORT_PROBE_SHARE = 0.12, 0.06
 """The short one is for where there are few trials."""
@@ -71,11 +71,14 @@ def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int | None) -
     left_s = end - started
     if left_s < MIN_PROBE_TIME_S:
         return Pace(rate=FASTEST_RATE, fold_count=len(bench.folds))
-    share = PROBE_SHARE if len(bench.folds) > 1 else SHORT_PROBE_SHARE
-    until = started + share * left_s
+    probe_s = left_s * (PROBE_SHARE if len(bench.folds) > 1 else SHORT_PROBE_SHARE)
+    killed_at = started + MAX_PROBE_SHARE * left_s
     usual = first_choice(bench.task)
-    orders = [
-        FitOrder(
+    last: FitAnswer | None = None
+    # The first one fills the bins; the other stops early.
+    for rounds in (1, None):
+        until = time.monotonic() + probe_s
+        order = FitOrder(
             name="probe",
             estimator=usual.estimator,
             hyperparameters=usual.hyperparameters,
@@ -84,12 +87,7 @@ def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int | None) -
             rounds=rounds,
             is_probe=True,
         )
-        # The first one fills the bins; the other stops early.
-        for rounds in (1, None)
-    ]
-    killed_at = started + MAX_PROBE_SHARE * left_s
-    answers = [crew.fit_all([order], killed_at)[0] for order in orders]
-    last = answers[-1]
+        last = crew.fit_all([order], killed_at)[0]
     if last is None or not last.rounds:
         # Either it takes ages, or the trials will meet the same error, and tell it.
         is_slow = time.monotonic() >= until

@@ -144,9 +144,11 @@ def _is_likely(setting: Hyperparameters, task: Task) -> bool:
     Tell whether a setting may help; the sampler may try it in any case.
 
     Scores of a linear model help trees where it reads what they cannot: texts, or categories
-    of many levels. Balanced classes help metrics of classes.
+    of many levels, whose means many rows make good enough. Balanced classes help metrics of
+    classes.
     """
-    if setting["encoding"] == STACKED and not (task.has_texts or task.has_encodings):
+    are_levels_hard = task.has_encodings and not task.has_many_rows
+    if setting["encoding"] == STACKED and not (task.has_texts or are_levels_hard):
         return False
     is_balanced = setting.get("class_weight") == "balanced"
     return not is_balanced or task.metric.kind is PredictionKind.CLASS
