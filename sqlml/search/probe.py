@@ -74,34 +74,38 @@ def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int | None) -
     probe_s = left_s * (PROBE_SHARE if len(bench.folds) > 1 else SHORT_PROBE_SHARE)
     killed_at = started + MAX_PROBE_SHARE * left_s
     usual = first_choice(bench.task)
-    last: FitAnswer | None = None
+    answer: FitAnswer | None = None
     # The first one fills the bins; the other stops early.
-    for rounds in (1, None):
+    for limit in (1, None):
         until = time.monotonic() + probe_s
-        order = FitOrder(
-            name="probe",
-            estimator=usual.estimator,
-            hyperparameters=usual.hyperparameters,
-            until=until,
-            fold=0,
-            rounds=rounds,
-            is_probe=True,
-        )
-        last = crew.fit_all([order], killed_at)[0]
-    if last is None or not last.rounds:
+        answer = crew.fit_all([_order(usual, until, limit)], killed_at)[0]
+    if answer is None or not answer.rounds:
         # Either it takes ages, or the trials will meet the same error, and tell it.
         is_slow = time.monotonic() >= until
         return Pace(rate=FASTEST_RATE, fold_count=len(bench.folds), is_slow=is_slow)
     rate = float(usual.hyperparameters["learning_rate"])
-    patience = 0 if last.is_cut else PATIENCE / rate
-    rounds: float = last.rounds
-    if last.is_cut:
+    patience = 0 if answer.is_cut else PATIENCE / rate
+    rounds: float = answer.rounds
+    if answer.is_cut:
         rounds = max(rounds * CUT_GROWTH, ROUNDS_TIMES_RATE / rate)
     speed = Speed(
-        round_s=last.took_s / (last.rounds + patience),
+        round_s=answer.took_s / (answer.rounds + patience),
         rounds_times_rate=rounds * rate * SLOWER_GROWTH,
     )
     return choose_pace(bench, speed, end - time.monotonic(), max_rounds)
+
+
+def _order(choice: Choice, until: float, rounds: int | None) -> FitOrder:
+    """Order a fit that leaves no files."""
+    return FitOrder(
+        name="probe",
+        estimator=choice.estimator,
+        hyperparameters=choice.hyperparameters,
+        until=until,
+        fold=0,
+        rounds=rounds,
+        is_probe=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
