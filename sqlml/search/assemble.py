@@ -226,7 +226,7 @@ class Assembler:
             score=judged.score,
             interval=judged.interval,
             baseline_score=judged.baseline_score,
-            split=self._describe_split(elected, is_refit),
+            split=self._describe_split(elected, refit_count),
             train_row_count=bench.rows.size if is_refit else bench.searched_count,
             holdout_row_count=bench.held_count,
             decisions=bench.sample.features.decisions,
@@ -476,17 +476,19 @@ class Assembler:
         sample = self._bench.sample
         return sample.target[rows], None if sample.weight is None else sample.weight[rows]
 
-    def _describe_split(self, elected: list[Elected], is_refit: bool) -> str:
+    def _describe_split(self, elected: list[Elected], refit_count: int) -> str:
         """Say which rows the score is from and which the model was fitted on."""
         bench = self._bench
         used, held = bench.rows.size, bench.held_count
         of = "all" if used == bench.dataset.row_count else "a random"
         fold_count = min(len(each.evaluation.answers) for each in elected)
         scored = f"holdout of {held} rows" if held else f"{fold_count}-fold cross-validation"
-        if is_refit:
+        if refit_count == len(elected):
             return f"{scored}, then fit on {of} {used} rows"
         if all(each.is_bag for each in elected):
             return f"{scored}, models of {fold_count} folds together"
+        if not refit_count and not any(each.is_bag for each in elected):
+            return f"{scored}, then fit on {bench.folds[-1].train.size} of {of} {used} rows"
         return f"{scored}, models of folds and of {of} {used} rows together"
 
 
