@@ -96,7 +96,7 @@ def test_many_rows_are_for_large_trees_first(has_encodings, encoding):
     choices = list(make_portfolio(make_spaces(estimators, task, {}), task, 0.1))
     assert choices[0].estimator is EstimatorName.LIGHTGBM
     assert choices[0].hyperparameters["encoding"] == encoding
-    assert choices[0].hyperparameters["num_leaves"] > 100
+    assert int(choices[0].hyperparameters["num_leaves"]) > 100
     assert EstimatorName.LINEAR in {each.estimator for each in choices}
     assert "stacked" not in {each.hyperparameters.get("encoding") for each in choices}
 
