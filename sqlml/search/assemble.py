@@ -41,8 +41,6 @@ REFIT_GROWTH = 0.5
 """More rows bear more rounds: as many times as rows, to this power."""
 CAREFUL = 1.2
 """A refit is taken to need this much longer than the rows say."""
-LITTLE_GROWTH = 1.25
-"""Below this many times the rows of a fold no time is kept back for refits."""
 MAX_REFIT_SHARE = 0.2
 """Of the time that is left, refits are planned to take at most so much."""
 EXPECTED_MEMBERS = 4
@@ -133,7 +131,8 @@ class Assembler:
     def _needed_s(self, elected: list[Elected]) -> float:
         """Seconds that electing, fitting and reading these will take."""
         refits = [self._refit_time_s(each.evaluation) for each in elected if not each.is_bag]
-        if self._growth() < LITTLE_GROWTH:
+        if len(self._bench.folds) == 1:
+            # Its fits know most rows: more trials are worth more.
             refits = []
         processes = self._bench.process_count
         # One member should be fitted on all rows, however long that takes.
@@ -380,7 +379,8 @@ class Assembler:
 
     def _refit_time_s(self, evaluation: Evaluation) -> float:
         """Seconds that a fit on all rows will take."""
-        return float(evaluation.fold_time_s * self._growth() ** (1 + REFIT_GROWTH) * CAREFUL)
+        fit_s = np.mean([each.took_s for each in evaluation.answers])
+        return float(fit_s * self._growth() ** (1 + REFIT_GROWTH) * CAREFUL)
 
     def _growth(self) -> float:
         """How many times the rows of a fold all rows are."""
