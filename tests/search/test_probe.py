@@ -83,7 +83,7 @@ def test_an_election_may_free_time_that_was_kept_back(pool, monkeypatch):
     x = rng.normal(size=300)
     dataset = dataset_of("y", y=x + rng.normal(size=300), x=x)
     plan = Plan(
-        deadline=time.monotonic() + 600.0, trials=5, folds=2, predict_cost_s=1e-9, processes=1
+        deadline=time.monotonic() + 600.0, trials=5, folds=8, predict_cost_s=1e-9, processes=1
     )
     study.search(dataset, plan, lambda progress: None, pool=pool)
     assert len(assemblers) == 1
