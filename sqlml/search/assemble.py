@@ -7,6 +7,7 @@ and what there is time for, and the honest score.
 
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from sqlml.search.calibration import calibrate, find_scale
 from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
 from sqlml.search.crew import Crew
 from sqlml.search.ensemble import Allowance, cross_fit_raw, select_raw_weights
+from sqlml.search.estimators.boosting import MAX_ROUNDS
 from sqlml.search.estimators.estimator import Choice
 from sqlml.search.fitted import Blend, FeatureOp, Link
 from sqlml.search.interval import bootstrap_interval
@@ -52,7 +54,7 @@ SURE_COST_SHARE = 0.65
 """Estimates of the cost of predictions may be too low, by a half where other work is done."""
 MAX_FIT_SHARE = 0.5
 """Of what a prediction may cost, one fit may take so much: an ensemble is to have others."""
-USUAL_LEAVES, USUAL_TREES, MIN_ROUNDS = 31, 1000, 20
+USUAL_LEAVES, MIN_ROUNDS = 31, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ class Assembler:
         self._forgotten: set[int] = set()
         self._scales: dict[int, float] = {}
         self._started = time.monotonic()
+        self._settled_s: float | None = None
         self.score_time_s = 0.0
         """Seconds that the last score took."""
 
@@ -88,14 +91,19 @@ class Assembler:
         if limit_ns is None:
             return None
         leaves = int(choice.hyperparameters.get("num_leaves", USUAL_LEAVES))
-        facts = PartFacts(
-            tree_count=USUAL_TREES,
-            leaf_count=USUAL_TREES * leaves,
-            largest_tree=leaves,
-            feature_count=len(self._bench.sample.features.features),
-        )
-        round_ns = part_cost_ns(facts) / USUAL_TREES * self._bench.task.output_count
-        return max(int(limit_ns / round_ns), MIN_ROUNDS)
+
+        def cost_ns(rounds: int) -> float:
+            trees = rounds * self._bench.task.output_count
+            facts = PartFacts(
+                tree_count=trees,
+                leaf_count=trees * leaves,
+                largest_tree=leaves,
+                feature_count=len(self._bench.sample.features.features),
+            )
+            return part_cost_ns(facts)
+
+        rounds = bisect_right(range(1, MAX_ROUNDS), limit_ns, key=cost_ns)
+        return max(rounds, MIN_ROUNDS)
 
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
         """Add what the prediction of a row costs by one of a trial's fits."""
@@ -117,16 +125,23 @@ class Assembler:
 
     def reserve_s(self, evaluations: list[Evaluation]) -> float:
         """Seconds that the model will take to make, by what the best trials took."""
-        bench = self._bench
-        ranked = rank_evaluations(bench, evaluations)
-        elected = self._bagged(
-            [
-                Elected(evaluation=each, weight=1.0, is_bag=False)
-                for each in ranked[:EXPECTED_MEMBERS]
-            ]
-        )
+        if self._settled_s is not None:
+            return self._settled_s
+        ranked = rank_evaluations(self._bench, evaluations)[:EXPECTED_MEMBERS]
+        return self._needed_s(self._bagged([_alone(each) for each in ranked]))
+
+    def settle(self, evaluations: list[Evaluation]) -> None:
+        """Hold an election, whose members decide the reserve from now on."""
+        candidates = self._stand(evaluations)
+        self._settled_s = self._needed_s(self._bagged(self._elect(candidates)))
+
+    def _needed_s(self, elected: list[Elected]) -> float:
+        """Seconds that electing, fitting and reading these will take."""
         refits = [self._refit_time_s(each.evaluation) for each in elected if not each.is_bag]
-        processes = bench.process_count
+        if len(self._bench.folds) == 1:
+            # Its fits know most rows: more trials are worth more.
+            refits = []
+        processes = self._bench.process_count
         # One member should be fitted on all rows, however long that takes.
         refit_s = max(
             min(sum(refits) / processes, MAX_REFIT_SHARE * self._time_s), max(refits, default=0.0)
@@ -153,6 +168,11 @@ class Assembler:
 
     def assemble(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make the model of the trials that are best together."""
+        elected = self._bagged(self._elect(candidates := self._stand(evaluations)))
+        return self._make(evaluations, elected, candidates, has_time=True)
+
+    def _stand(self, evaluations: list[Evaluation]) -> list[Evaluation]:
+        """Choose the trials that stand for election: the best alone where time is short."""
         ranked = rank_evaluations(self._bench, evaluations)
         left_s = self._bench.plan.deadline - LAST_WORDS_S - time.monotonic()
         needed_s = max(self._election_time_s(), LEAST_SCORES * self.score_time_s)
@@ -163,10 +183,7 @@ class Assembler:
             candidates = [
                 each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
             ]
-        if len(candidates) > 1:
-            self._scales = self._find_scales(candidates)
-        elected = self._bagged(self._elect(candidates))
-        return self._make(evaluations, elected, candidates, has_time=True)
+        return candidates
 
     def _candidates(self, ranked: list[Evaluation], count: int) -> list[Evaluation]:
         """Take the best trials, and the best two of each estimator."""
@@ -215,7 +232,7 @@ class Assembler:
             score=judged.score,
             interval=judged.interval,
             baseline_score=judged.baseline_score,
-            split=self._describe_split(elected, is_refit),
+            split=self._describe_split(elected, refit_count),
             train_row_count=bench.rows.size if is_refit else bench.searched_count,
             holdout_row_count=bench.held_count,
             decisions=bench.sample.features.decisions,
@@ -272,8 +289,10 @@ class Assembler:
 
     def _elect(self, candidates: list[Evaluation]) -> list[Elected]:
         """Choose the members among the candidates and their weights, largest first."""
+        self._scales = {}
         if len(candidates) == 1:
             return [_alone(candidates[0])]
+        self._scales = self._find_scales(candidates)
         rows = self._scored(candidates)
         truth, weight = self._truth(rows)
         oofs = [self._oof_rows(each, rows) for each in candidates]
@@ -394,7 +413,8 @@ class Assembler:
 
     def _refit_time_s(self, evaluation: Evaluation) -> float:
         """Seconds that a fit on all rows will take."""
-        return float(evaluation.fold_time_s * self._growth() ** (1 + REFIT_GROWTH) * CAREFUL)
+        fit_s = np.mean([each.took_s for each in evaluation.answers])
+        return float(fit_s * self._growth() ** (1 + REFIT_GROWTH) * CAREFUL)
 
     def _growth(self) -> float:
         """How many times the rows of a fold all rows are."""
@@ -491,17 +511,19 @@ class Assembler:
         sample = self._bench.sample
         return sample.target[rows], None if sample.weight is None else sample.weight[rows]
 
-    def _describe_split(self, elected: list[Elected], is_refit: bool) -> str:
+    def _describe_split(self, elected: list[Elected], refit_count: int) -> str:
         """Say which rows the score is from and which the model was fitted on."""
         bench = self._bench
         used, held = bench.rows.size, bench.held_count
         of = "all" if used == bench.dataset.row_count else "a random"
         fold_count = min(len(each.evaluation.answers) for each in elected)
         scored = f"holdout of {held} rows" if held else f"{fold_count}-fold cross-validation"
-        if is_refit:
+        if refit_count == len(elected):
             return f"{scored}, then fit on {of} {used} rows"
         if all(each.is_bag for each in elected):
             return f"{scored}, models of {fold_count} folds together"
+        if not refit_count and not any(each.is_bag for each in elected):
+            return f"{scored}, then fit on {bench.folds[-1].train.size} of {of} {used} rows"
         return f"{scored}, models of folds and of {of} {used} rows together"
 
 

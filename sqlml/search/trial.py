@@ -81,6 +81,12 @@ class Trial:
         left = self.fold_count - len(self.scores)
         return max(self.until - time.monotonic(), 0.0) / max(left, 1)
 
+    @property
+    def left_share(self) -> float:
+        """The share of the trial's time that is left."""
+        left_s = max(self.until - time.monotonic(), 0.0)
+        return left_s / max(self.until - self.started, 1e-9)
+
     def next_order(self) -> FitOrder:
         """Order the fit of the next fold."""
         fold = len(self.scores)

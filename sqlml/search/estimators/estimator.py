@@ -22,6 +22,8 @@ from sqlml.search.metrics import Metric
 from sqlml.search.space import Dimension
 from sqlml.search.target import Target, TargetFacts, describe_target
 
+MANY_ROWS = 50_000
+
 
 class OutOfTime(Exception):
     """A fit could not be done before its time was over."""
@@ -42,6 +44,11 @@ class Task:
     has_encodings: bool
     """Whether there are categories that are worth target means."""
     facts: TargetFacts
+
+    @property
+    def has_many_rows(self) -> bool:
+        """Whether there are rows enough for finer splits and larger trees from the start."""
+        return self.row_count >= MANY_ROWS
 
     @property
     def output_count(self) -> int:
