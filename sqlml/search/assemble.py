@@ -8,7 +8,7 @@ and what there is time for, and the honest score.
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.bench import Bench
 from sqlml.search.calibration import calibrate, find_scale
-from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
+from sqlml.search.cost import MAX_SPLITS, PartFacts, part_cost_ns, predict_cost_ns
 from sqlml.search.crew import Crew
 from sqlml.search.ensemble import Allowance, cross_fit_raw, select_raw_weights
 from sqlml.search.estimators.boosting import MAX_ROUNDS
@@ -163,6 +163,7 @@ class Assembler:
 
     def interim(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make a model of the best single trial, without any further fit."""
+        self._scales = {}
         best = rank_evaluations(self._bench, evaluations)[0]
         return self._make(evaluations, self._bagged([_alone(best)]), [best], has_time=False)
 
@@ -327,9 +328,9 @@ class Assembler:
         return self._scales.get(evaluation.number, 1.0)
 
     def _allowance(self, evaluations: list[Evaluation]) -> Allowance:
-        """What each trial's fit costs a row, what all may cost together, and how long to look."""
+        """What each trial's fit is charged, what all may be together, and how long to look."""
         return Allowance(
-            costs=np.array([self._fit_cost_ns(each) for each in evaluations]),
+            costs=np.array([self._charge_ns(each) for each in evaluations]),
             limit=self._limit_ns(),
             until=self._half_time(),
         )
@@ -343,11 +344,11 @@ class Assembler:
         if self._bench.is_ordered:
             # The fits of earlier folds know the past only.
             return elected
-        left_ns = self._limit_ns() - sum(self._fit_cost_ns(each.evaluation) for each in elected)
+        left_ns = self._limit_ns() - sum(self._charge_ns(each.evaluation) for each in elected)
         made: list[Elected] = []
         for each in sorted(elected, key=lambda each: -each.weight):
             count = len(each.evaluation.answers)
-            extra_ns = (count - 1) * self._fit_cost_ns(each.evaluation)
+            extra_ns = (count - 1) * self._charge_ns(each.evaluation)
             is_bag = count > 1 and extra_ns <= left_ns
             left_ns -= extra_ns if is_bag else 0.0
             made.append(replace(each, is_bag=is_bag))
@@ -449,6 +450,14 @@ class Assembler:
         ]
         return float(np.mean(costs))
 
+    def _charge_ns(self, evaluation: Evaluation) -> float:
+        """What one of a trial's fits takes of the limit, by its cost or by its splits."""
+        cost_ns, limit_ns = self._fit_cost_ns(evaluation), self._limit_ns()
+        if limit_ns == math.inf:
+            return cost_ns
+        splits = np.mean([max(map(_splits, answer.facts)) for answer in evaluation.answers])
+        return max(cost_ns, float(splits) / MAX_SPLITS * limit_ns)
+
     def _cost_ns(self, elected: list[Elected]) -> float:
         """What the parts of a model cost a row."""
         return math.fsum(
@@ -549,6 +558,11 @@ def raw_of_model(bench: Bench, shares: Sequence[Share], finish: Finish, rows: I6
             raw = predicted(problem_type, raw, share.fit.link).reshape(-1, 1)
         total += share.weight * raw
     return _calibrated(total, finish)
+
+
+def _splits(facts: Mapping[str, int]) -> int:
+    """Count the splits of a part's feature with the most."""
+    return PartFacts(**facts).most_splits
 
 
 def _calibrated(raw: F64, finish: Finish) -> F64:

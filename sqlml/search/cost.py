@@ -41,6 +41,9 @@ ROW_NS = 0.5
 """Adding a leaf of several outputs to one of them."""
 NEAR_ROWS = 60_000
 """So many of such leaves make that twice as long."""
+MAX_SPLITS = 60_000
+"""So many splits of one feature may a model's forests have. Where thresholds make more than
+65,000 bins, all parts are walked without bins, three times slower."""
 
 
 def adds_to_all(largest_tree: int, output_count: int) -> bool:
@@ -66,6 +69,8 @@ class PartFacts:
     """Leaves of the largest tree; 0 where unknown: the average counts."""
     feature_count: int = 0
     """Features that the trees split on; 0 where unknown: 25 count."""
+    most_splits: int = 0
+    """Splits on one feature, of a forest with random thresholds; others have few thresholds."""
     output_count: int = 1
     term_count: int = 0
     """Terms of a linear part, but those on texts."""

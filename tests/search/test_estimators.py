@@ -11,16 +11,18 @@ import pytest
 
 from sqlml.enums import ProblemType
 from sqlml.search.encoder import Encoded
+from sqlml.search.estimators import linear
 from sqlml.search.estimators.baseline import BaselineFitter
 from sqlml.search.estimators.boosting import LightGBMFitter
 from sqlml.search.estimators.estimator import Order, OutOfTime
 from sqlml.search.estimators.linear import SETTINGS as LINES
-from sqlml.search.estimators.linear import LinearFitter
+from sqlml.search.estimators.linear import Linear, LinearFitter
 from sqlml.search.estimators.unit import make_unit
 from sqlml.search.fitted import FeatureOp, TreePart
 from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.metrics import METRICS
 from sqlml.search.scores import predicted
+from sqlml.search.space import Choices
 from tests.search.replay import booster_of, linear_of, replay_linear
 from tests.search.samples import order, sample_of
 from tests.search.tables import dataset_of, read_table
@@ -203,3 +205,18 @@ def test_linear_without_time_is_refused():
     sample = sample_of(read_table("california_housing"))
     with pytest.raises(OutOfTime, match="rows only"):
         LinearFitter(sample).fit(LINES[0], Order(until=time.monotonic()))
+
+
+def test_linear_without_room_is_refused_and_not_tried():
+    rng = np.random.default_rng(0)
+    numbers = {f"x{place}": rng.normal(size=1500) for place in range(64)}
+    sample = sample_of(dataset_of("y", y=[f"class {row % 10}" for row in range(1500)], **numbers))
+    with pytest.raises(OutOfTime, match="room for 488 of 1500 rows only: 256 values"):
+        LinearFitter(sample).fit({"l2": 1.0, "segments": 4, "l1_ratio": 0.5}, order())
+    assert Linear().space(sample.task)["l1_ratio"] == Choices((0.0,))
+    for setting in Linear().portfolio(sample.task, 0.1):
+        width = 64 * int(setting["segments"])
+        assert linear.MAX_CELLS / (width * 10) >= linear.MIN_ROWS
+        assert not setting["l1_ratio"]
+    few = replace(sample.task, class_count=3)
+    assert Linear().space(few)["l1_ratio"] == Choices((0.0, 0.5))

@@ -11,7 +11,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.tree import DecisionTreeClassifier
 
 from sqlml.enums import EstimatorName, ProblemType
-from sqlml.search.cost import part_cost_ns
+from sqlml.search.cost import MAX_SPLITS, part_cost_ns
 from sqlml.search.encoder import Encoded
 from sqlml.search.estimators import extra_trees
 from sqlml.search.estimators.estimator import Order, OutOfTime
@@ -130,6 +130,55 @@ def test_forest_has_as_many_trees_as_predictions_can_afford(name):
     for one, other in zip(some.trees, many.trees, strict=False):
         np.testing.assert_array_equal(one.values, other.values)
     assert not any(fit.is_cut for fit in fits)
+
+
+@pytest.mark.parametrize(
+    ("room", "leaves", "count"),
+    [
+        (1_000_000, 16, 100),
+        (1_000_000, 500, 20),
+        (1_000_000, 1000, 10),
+        (250_000, 1000, 2),
+        (9, 9, 1),
+    ],
+)
+def test_forest_of_many_classes_has_as_many_trees_as_there_is_room_for(
+    monkeypatch, room, leaves, count
+):
+    x, z = np.random.default_rng(0).normal(size=(2, 1000))
+    sample = sample_of(
+        dataset_of("y", y=[f"class {row % 100:02}" for row in range(1000)], x=x, z=z)
+    )
+    monkeypatch.setattr(extra_trees, "MAX_VALUES", room)
+    settings = {**SETTINGS, "max_leaf_nodes": leaves, "min_samples_leaf": 1}
+    (part,) = ExtraTreesFitter(sample).fit(settings, order()).parts
+    assert isinstance(part, ForestPart)
+    assert len(part.trees) == count
+    assert sum(tree.values.size for tree in part.trees) <= room or count == 1
+
+
+def test_forest_of_one_number_has_no_more_splits_than_can_be_told_apart():
+    x, y = np.random.default_rng(0).normal(size=(2, 5000))
+    sample = sample_of(dataset_of("y", y=y, x=x))
+    settings: Hyperparameters = {"max_leaf_nodes": 4096, "min_samples_leaf": 1, "max_features": 1.0}
+    counts = []
+    for cost in (1e9, None):
+        fit = ExtraTreesFitter(sample).fit(settings, order(max_cost_ns=cost))
+        (part,) = fit.parts
+        assert isinstance(part, ForestPart)
+        assert fit.facts[0].most_splits == sum(tree.feature.size for tree in part.trees)
+        counts.append(len(part.trees))
+    assert counts == [MAX_SPLITS // 2 // 4095, extra_trees.TREES]
+
+
+def test_space_leaves_room_for_trees_of_many_classes():
+    sample = sample_of(read_table("wine_quality"))
+    task = replace(sample.task, row_count=10**6, class_count=256)
+    space, portfolio = ExtraTrees().space(task), ExtraTrees().portfolio(task, 0.1)
+    top = space["max_leaf_nodes"]
+    assert isinstance(top, Range)
+    assert extra_trees.LEAST_TREES * top.high * 256 <= extra_trees.MAX_VALUES
+    assert max(int(each["max_leaf_nodes"]) for each in portfolio) == top.high
 
 
 def test_space_has_no_more_leaves_than_rows():

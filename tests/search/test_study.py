@@ -12,8 +12,9 @@ import pytest
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.extract.dataset import Column
-from sqlml.search import study
+from sqlml.search import assemble, study
 from sqlml.search.assemble import SURE_COST_SHARE, Assembler
+from sqlml.search.cost import MAX_SPLITS
 from sqlml.search.fitted import FittedModel, LinearPart, TreePart
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress
 from sqlml.search.metrics import find_metric
@@ -235,6 +236,16 @@ def test_forest_leaves_half_of_the_cost_to_others(run):
     # The features of a row come on top.
     assert 0.7 * half_ns < cheap.predict_cost_ns < 1.2 * half_ns < dear.predict_cost_ns
     assert cheap.hyperparameters == dear.hyperparameters
+
+
+@pytest.mark.parametrize(("max_splits", "fit_count"), [(MAX_SPLITS, 3), (5000, 1)])
+def test_forests_are_not_bagged_where_bins_would_be_too_many(
+    run, monkeypatch, max_splits, fit_count
+):
+    monkeypatch.setattr(assemble, "MAX_SPLITS", max_splits)
+    options = {"trials": 1, "folds": 3, "estimators": (EXTRA_TREES,), "predict_cost_s": 1e-3}
+    (member,) = run(small(400), **options).members
+    assert member.fit_count == fit_count
 
 
 def test_large_table_is_scored_by_a_holdout(run):

@@ -26,7 +26,7 @@ MANY_ROWS = 50_000
 
 
 class OutOfTime(Exception):
-    """A fit could not be done before its time was over."""
+    """A fit could not be done in the time that is left, or that such a fit may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +150,7 @@ class Fitter(Protocol):
     """An estimator bound to a sample, so that what all fits share is made once."""
 
     def fit(self, hyperparameters: Hyperparameters, order: Order) -> Fit:
-        """Fit on the ordered rows. Raises `OutOfTime` where there is no time for any fit."""
+        """Fit on the ordered rows. Raises `OutOfTime` where it would take too long."""
         ...
 
 

@@ -9,7 +9,7 @@ that one has (hierarchical shrinkage, Agarwal et al. 2022): a deep leaf of one r
 more than what is above it, one of equal rows that come again and again much more. Categories come
 as target means.
 
-A forest that is too dear for what a prediction may cost has fewer trees.
+A forest that is too dear for what a prediction may cost, or too large, has fewer trees.
 """
 
 import time
@@ -26,7 +26,7 @@ from sklearn.tree import BaseDecisionTree
 
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
-from sqlml.search.cost import part_cost_ns
+from sqlml.search.cost import MAX_SPLITS, part_cost_ns
 from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample, Task
 from sqlml.search.estimators.forest import FLOAT32_MAX, make_tree
 from sqlml.search.estimators.goal import Goal, Loss, goal_space, make_goal, small_target
@@ -48,6 +48,12 @@ ROW_SHARE = 0.25
 MAX_LEAVES = 4096
 FEW_ROWS = 512
 """Tables of fewer rows have the space of these."""
+MAX_VALUES = 1_000_000
+"""Numbers in the leaves of all trees, one for each output: 10 to 20 MB in the artifact, 20 to 45 MB
+in each connection that predicts, which keeps 64 MB of models (`sqlml.cache_size`) and would open a
+larger one again with every call."""
+LEAST_TREES = 20
+"""The space has as many leaves a tree as leave room for so many trees."""
 
 Forest: TypeAlias = ExtraTreesClassifier | ExtraTreesRegressor
 
@@ -105,8 +111,9 @@ class ExtraTrees:
 
 
 def _most_leaves(task: Task) -> int:
-    """Count the leaves that a tree may have: no more than rows."""
-    return min(max(task.row_count, FEW_ROWS), MAX_LEAVES)
+    """Count the leaves that a tree may have: no more than rows, fewer where classes are many."""
+    room = MAX_VALUES // (LEAST_TREES * task.output_count)
+    return min(max(task.row_count, FEW_ROWS), MAX_LEAVES, room)
 
 
 class ExtraTreesFitter:
@@ -116,7 +123,7 @@ class ExtraTreesFitter:
         self._sample = sample
 
     def fit(self, hyperparameters: Hyperparameters, order: Order) -> Fit:
-        """Fit as many trees as there is time for and predictions can afford, at least a step."""
+        """Fit as many trees as there is time and room for and predictions can afford."""
         sample = self._sample
         if order.left_s <= 0:
             raise OutOfTime("the time was over before a tree was made")
@@ -137,6 +144,7 @@ class ExtraTreesFitter:
             target=target,
             weight=weight,
             part=partial(self._part, forest, goal, rows, inputs.columns),
+            step=self._step(hyperparameters, rows.size),
         )
         is_cut = _grow(growth, hyperparameters, order)
         return Fit(
@@ -161,6 +169,12 @@ class ExtraTreesFitter:
             warm_start=True,
         )
         return forest
+
+    def _step(self, hyperparameters: Hyperparameters, row_count: int) -> int:
+        """Count the trees that are made at once: fewer where even those might be too large."""
+        leaves = min(int(hyperparameters.get("max_leaf_nodes", MAX_LEAVES)), row_count)
+        room = MAX_VALUES // (leaves * self._sample.task.output_count)
+        return min(TREES_PER_STEP, max(room, 1))
 
     def _learnt(self, goal: Goal, rows: I64) -> tuple[F64, F64 | None]:
         """Get what to learn of some rows, and their weights."""
@@ -208,6 +222,8 @@ class _Growth:
     target: F64
     weight: F64 | None
     part: Callable[[], ForestPart]
+    step: int
+    """Trees that are added at once."""
 
 
 def _grow(growth: _Growth, hyperparameters: Hyperparameters, order: Order) -> bool:
@@ -218,9 +234,9 @@ def _grow(growth: _Growth, hyperparameters: Hyperparameters, order: Order) -> bo
     while forest.n_estimators < wanted:
         started = time.monotonic()
         is_first = forest.n_estimators == 0
-        forest.n_estimators = min(forest.n_estimators + TREES_PER_STEP, wanted)
+        forest.n_estimators = min(forest.n_estimators + growth.step, wanted)
         forest.fit(growth.inputs, growth.target, sample_weight=growth.weight)
-        if is_first and fixed is None and order.max_cost_ns is not None:
+        if is_first and fixed is None:
             wanted = min(wanted, count_affordable(growth.part(), order.max_cost_ns))
         is_last = forest.n_estimators >= wanted
         if not is_last and order.left_s < time.monotonic() - started:
@@ -230,14 +246,27 @@ def _grow(growth: _Growth, hyperparameters: Hyperparameters, order: Order) -> bo
     return False
 
 
-def count_affordable(part: ForestPart, max_cost_ns: float) -> int:
-    """Count the trees like those of a part, from theirs to `TREES`, that may cost so much."""
+def count_affordable(part: ForestPart, max_cost_ns: float | None) -> int:
+    """
+    Count the trees like those of a part, from theirs to `TREES`, that there is room for.
+
+    With a limit of cost they must also stay within that, and within half of the splits with
+    which it can be kept.
+    """
     first, facts = len(part.trees), measure(part)
-    for count in range(TREES, first, -1):
-        trees, leaves = (each * count // first for each in (facts.tree_count, facts.leaf_count))
-        if part_cost_ns(replace(facts, tree_count=trees, leaf_count=leaves)) <= max_cost_ns:
-            return count
-    return first
+
+    def is_affordable(count: int) -> bool:
+        tree_count = facts.tree_count * count // first
+        leaf_count = facts.leaf_count * count // first
+        if leaf_count * facts.leaf_size > MAX_VALUES:
+            return False
+        if max_cost_ns is None:
+            return True
+        cost_ns = part_cost_ns(replace(facts, tree_count=tree_count, leaf_count=leaf_count))
+        splits = facts.most_splits * count // first
+        return cost_ns <= max_cost_ns and splits <= MAX_SPLITS // 2
+
+    return next(filter(is_affordable, range(TREES, first, -1)), first)
 
 
 def shrink(shares: F64, tree: BaseDecisionTree) -> F64:
