@@ -22,7 +22,7 @@ from sqlml.search.fitted import FeatureOp, TreePart
 from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.metrics import METRICS
 from sqlml.search.scores import predicted
-from sqlml.search.space import Choices
+from sqlml.search.space import Choices, Range
 from tests.search.replay import booster_of, linear_of, replay_linear
 from tests.search.samples import order, sample_of
 from tests.search.tables import dataset_of, read_table
@@ -213,10 +213,15 @@ def test_linear_without_room_is_refused_and_not_tried():
     sample = sample_of(dataset_of("y", y=[f"class {row % 10}" for row in range(1500)], **numbers))
     with pytest.raises(OutOfTime, match="room for 488 of 1500 rows only: 256 values"):
         LinearFitter(sample).fit({"l2": 1.0, "segments": 4, "l1_ratio": 0.5}, order())
-    assert Linear().space(sample.task)["l1_ratio"] == Choices((0.0,))
-    for setting in Linear().portfolio(sample.task, 0.1):
-        width = 64 * int(setting["segments"])
-        assert linear.MAX_CELLS / (width * 10) >= linear.MIN_ROWS
-        assert not setting["l1_ratio"]
-    few = replace(sample.task, class_count=3)
-    assert Linear().space(few)["l1_ratio"] == Choices((0.0, 0.5))
+    for class_count, ratios, most in ((3, (0.0, 0.5), 13), (10, (0.0,), 15)):
+        task = replace(sample.task, class_count=class_count)
+        space = Linear().space(task)
+        assert space["l1_ratio"] == Choices(ratios)
+        segments = space["segments"]
+        assert isinstance(segments, Range)
+        assert segments.high == most
+        slow = linear.SPARSE_COST if ratios[-1] else 1.0
+        assert linear.MAX_CELLS / (slow * 64 * most * class_count) >= linear.MIN_ROWS
+        portfolio = Linear().portfolio(task, 0.1)
+        assert {setting["l1_ratio"] for setting in portfolio} == set(ratios)
+        assert max(int(setting["segments"]) for setting in portfolio) == most

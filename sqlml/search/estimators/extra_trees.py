@@ -49,8 +49,8 @@ MAX_LEAVES = 4096
 FEW_ROWS = 512
 """Tables of fewer rows have the space of these."""
 MAX_VALUES = 1_000_000
-"""Numbers in the leaves of all trees, one for each output: 10 to 20 MB in the artifact, 20 to 45 MB
-in each connection that predicts, which keeps 64 MB of models (`sqlml.cache_size`) and would open a
+"""Numbers in the leaves of all trees, one for each output: up to 18 MB in the artifact and 52 MB in
+each connection that predicts, which keeps 64 MB of models (`sqlml.cache_size`) and would open a
 larger one again with every call."""
 LEAST_TREES = 20
 """The space has as many leaves a tree as leave room for so many trees."""

@@ -43,8 +43,8 @@ MIN_ROWS = 500
 SPARSE_COST = 4.0
 """Selecting weights takes so many times as long as shrinking them."""
 MAX_SEGMENTS = 32
-SPARSE_SEGMENTS = 4
-"""Weights are selected only where there is room for rows of so many segments."""
+SPARSE_SEGMENTS = 8
+"""Trials select weights only where there is room for rows of so many segments."""
 
 HELPER: Hyperparameters = {"l2": 3.0, "segments": 4, "l1_ratio": 0.0}
 """What helps other estimators, by its scores."""
@@ -54,7 +54,7 @@ SETTINGS: tuple[Hyperparameters, ...] = (
     {"l2": 10.0, "segments": 16, "l1_ratio": 0.0},
     {"l2": 10.0, "segments": 16, "l1_ratio": 0.0, "log_target": True},
     {"l2": 10.0, "segments": 16, "l1_ratio": 0.0, "objective": "poisson"},
-    {"l2": 1.0, "segments": SPARSE_SEGMENTS, "l1_ratio": 0.5},
+    {"l2": 1.0, "segments": 4, "l1_ratio": 0.5},
 )
 
 
@@ -93,16 +93,21 @@ class Linear:
         return LinearFitter(sample)
 
 
-def _most_segments(task: Task, slow: float = 1.0) -> int:
+def _most_segments(task: Task) -> int:
+    """Count the segments that trials may have, whether they select weights or not."""
+    return _roomy_segments(task, SPARSE_COST if _may_select(task) else 1.0)
+
+
+def _may_select(task: Task) -> bool:
+    """Tell whether there is room to select weights."""
+    return _roomy_segments(task, SPARSE_COST) >= SPARSE_SEGMENTS
+
+
+def _roomy_segments(task: Task, slow: float) -> int:
     """Count the segments with which there is room for rows enough, were all features numbers."""
     needed = min(MIN_ROWS, max(task.row_count, 1))
     cells = slow * needed * max(task.feature_count, 1) * task.output_count
     return min(max(int(MAX_CELLS / cells), 1), MAX_SEGMENTS)
-
-
-def _may_select(task: Task) -> bool:
-    """Tell whether there is room for rows enough to select weights."""
-    return _most_segments(task, SPARSE_COST) >= SPARSE_SEGMENTS
 
 
 class LinearFitter:
