@@ -57,6 +57,8 @@ typedef struct Explained
 	double	   *products;		/* of the steps to a node, point_count a level */
 	double	   *sums;			/* of leaf * product below it, likewise */
 	Step	   *steps;			/* one a level */
+	uint32_t	leaf_size;
+	uint32_t	place;			/* of the output in a leaf */
 	double		factor;			/* of the leaves in the raw score */
 	double	   *contributions;	/* of one output */
 	double	   *score_shares;	/* what scores add, by their features */
@@ -180,6 +182,12 @@ find_sum(const Explained *explained, uint32_t feature)
 }
 
 static double
+get_leaf(const Explained *explained, int32_t child)
+{
+	return explained->tree->leaves[(size_t) ~child * explained->leaf_size + explained->place];
+}
+
+static double
 get_count(const Explained *explained, int32_t child)
 {
 	return child >= 0 ? explained->node_counts[child] : explained->tree->leaf_counts[~child];
@@ -276,7 +284,7 @@ follow(const Explained *explained, uint32_t level, int32_t child)
 	Step		right;
 
 	for (uint32_t i = 0; i < count; i++)
-		sums[i] = child < 0 ? explained->tree->leaves[~child] * products[i] : 0;
+		sums[i] = child < 0 ? get_leaf(explained, child) * products[i] : 0;
 	if (child < 0)
 		return;
 	node = &explained->tree->nodes[child];
@@ -301,7 +309,7 @@ get_mean(const Explained *explained, int32_t child)
 	const TreeNode *node;
 
 	if (child < 0)
-		return explained->tree->leaves[~child];
+		return get_leaf(explained, child);
 	node = &explained->tree->nodes[child];
 	return get_share(explained, node, node->left) * get_mean(explained, node->left) +
 		get_share(explained, node, node->right) * get_mean(explained, node->right);
@@ -311,13 +319,16 @@ static void
 explain_trees(Explained *explained, const SqlmlPart *part, uint32_t output)
 {
 	const SqlmlModel *model = explained->model;
+	uint32_t	iteration_size = model->output_count / part->leaf_size;
 
+	explained->leaf_size = part->leaf_size;
+	explained->place = output / iteration_size;
 	explained->factor = part->weight * model->scale;
 	if (part->is_average)
-		explained->factor /= part->tree_count / model->output_count;
+		explained->factor /= part->iteration_count;
 	for (uint32_t i = 0; i < explained->point_count; i++)
 		explained->products[i] = 1;
-	for (uint32_t i = output; i < part->tree_count; i += model->output_count)
+	for (uint32_t i = output % iteration_size; i < part->tree_count; i += iteration_size)
 	{
 		int32_t		root = part->trees[i].node_count > 0 ? 0 : ~0;
 

@@ -116,6 +116,7 @@ typedef struct WalkTree
 typedef struct Walk
 {
 	uint32_t	tree_count;
+	uint32_t	leaf_size;
 	uint32_t	cell_count;
 	uint32_t	feature_count;
 	const WalkFeature *features;

@@ -211,7 +211,7 @@ typedef struct SqlmlTree
 {
 	uint32_t	node_count;
 	TreeNode   *nodes;
-	double	   *leaves;			/* node_count + 1 of them */
+	double	   *leaves;			/* node_count + 1 of them, leaf_size doubles each */
 	uint32_t   *leaf_counts;	/* training rows in each leaf */
 	uint32_t   *words;
 	uint32_t	depth;			/* splits on the longest way to a leaf */
@@ -258,6 +258,8 @@ typedef struct SqlmlPart
 	double		weight;			/* in the blend; 0: there for scores only */
 	SqlmlLink	link;
 	bool		is_average;		/* over the iterations of its trees */
+	uint32_t	iteration_count;
+	uint32_t	leaf_size;		/* outputs that a tree adds to: one, in turn, or all */
 	uint32_t	tree_count;
 	SqlmlTree  *trees;
 	double	   *intercepts;

@@ -438,7 +438,8 @@ build_masks(Builder *builder, const SqlmlPart *part)
 	uint32_t   *last_groups;
 	size_t		use_count;
 
-	if (leaf_count > 64 || part->tree_count > TABLE_SIZE_MAX / 64 / sizeof(double))
+	if (part->leaf_size > 1 || leaf_count > 64 ||
+		part->tree_count > TABLE_SIZE_MAX / 64 / sizeof(double))
 		return NULL;
 	masks = reader_allocate(reader, 1, sizeof(Masks));
 	last_groups = reader_allocate(&builder->scratch, feature_count, sizeof(uint32_t));

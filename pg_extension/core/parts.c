@@ -137,7 +137,7 @@ score_part(const SqlmlModel *model, const SqlmlPart *part, SqlmlWorkspace *works
 		score_linear(model, part, workspace, scores);
 	if (part->is_average)
 		for (uint32_t k = 0; k < model->output_count; k++)
-			scores[k] /= part->tree_count / model->output_count;
+			scores[k] /= part->iteration_count;
 }
 
 static void

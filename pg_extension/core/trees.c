@@ -10,6 +10,10 @@
 #define TREE_SIZE_MIN 20		/* node count, word count, one leaf and its count */
 #define NODE_SIZE 24
 
+#define TREES_AVERAGE 1u
+#define TREES_ALL_OUTPUTS 2u
+#define TREES_FLAGS_MAX 3u
+
 static void
 read_node(Reader *reader, TreeNode *node, uint32_t word_count)
 {
@@ -86,7 +90,7 @@ check_shape(Reader *reader, SqlmlTree *tree)
 }
 
 static void
-read_tree(Reader *reader, SqlmlTree *tree)
+read_tree(Reader *reader, SqlmlTree *tree, uint32_t leaf_size)
 {
 	uint32_t	word_count;
 	size_t		leaf_count;
@@ -96,8 +100,10 @@ read_tree(Reader *reader, SqlmlTree *tree)
 	if (tree->node_count >= INT32_MAX)
 		fail(reader, SQLML_DAMAGED, "artifact has too large a tree");
 	leaf_count = (size_t) tree->node_count + 1;
+	if (leaf_count > (reader->size - reader->offset) / sizeof(double) / leaf_size)
+		fail(reader, SQLML_DAMAGED, "artifact has a count beyond its end");
 	tree->nodes = reader_allocate(reader, tree->node_count, sizeof(TreeNode));
-	tree->leaves = reader_allocate(reader, leaf_count, sizeof(double));
+	tree->leaves = reader_allocate(reader, leaf_count * leaf_size, sizeof(double));
 	tree->leaf_counts = reader_allocate(reader, leaf_count, sizeof(uint32_t));
 	tree->words = reader_allocate(reader, word_count, sizeof(uint32_t));
 	for (uint32_t i = 0; i < tree->node_count && !has_failed(reader); i++)
@@ -105,7 +111,7 @@ read_tree(Reader *reader, SqlmlTree *tree)
 	if (has_failed(reader))
 		return;
 	check_shape(reader, tree);
-	read_doubles(reader, tree->leaves, leaf_count);
+	read_doubles(reader, tree->leaves, leaf_count * leaf_size);
 	for (size_t i = 0; i < leaf_count && !has_failed(reader); i++)
 		tree->leaf_counts[i] = read_u32(reader);
 	for (uint32_t i = 0; i < word_count && !has_failed(reader); i++)
@@ -115,17 +121,22 @@ read_tree(Reader *reader, SqlmlTree *tree)
 void
 read_trees(Reader *reader, SqlmlPart *part)
 {
+	uint32_t	output_count = reader->model->output_count;
 	uint32_t	flags = read_u32(reader);
+	uint32_t	iteration_size;
 
-	if (flags > 1)
+	if (flags > TREES_FLAGS_MAX)
 		fail(reader, SQLML_DAMAGED, "artifact has trees with unknown flags");
-	part->is_average = flags == 1;
+	part->is_average = (flags & TREES_AVERAGE) != 0;
+	part->leaf_size = (flags & TREES_ALL_OUTPUTS) != 0 ? output_count : 1;
 	part->tree_count = read_count(reader, TREE_SIZE_MIN);
-	if (part->tree_count == 0 || part->tree_count % reader->model->output_count != 0)
+	iteration_size = output_count / part->leaf_size;
+	if (part->tree_count == 0 || part->tree_count % iteration_size != 0)
 		fail(reader, SQLML_DAMAGED, "artifact has a number of trees that suits no model");
+	part->iteration_count = part->tree_count / iteration_size;
 	part->trees = reader_allocate(reader, part->tree_count, sizeof(SqlmlTree));
 	for (uint32_t i = 0; i < part->tree_count && !has_failed(reader); i++)
-		read_tree(reader, &part->trees[i]);
+		read_tree(reader, &part->trees[i], part->leaf_size);
 }
 
 static bool
@@ -169,8 +180,8 @@ goes_left(const SqlmlTree *tree, const TreeNode *node, double value)
 		: goes_left_numerical(node, value);
 }
 
-static double
-walk(const SqlmlTree *tree, const double *features)
+static uint32_t
+find_leaf(const SqlmlTree *tree, const double *features)
 {
 	int32_t		next = tree->node_count > 0 ? 0 : ~0;
 
@@ -180,16 +191,24 @@ walk(const SqlmlTree *tree, const double *features)
 
 		next = goes_left(tree, node, features[node->feature]) ? node->left : node->right;
 	}
-	return tree->leaves[~next];
+	return (uint32_t) ~next;
 }
 
 void
 walk_trees(const SqlmlModel *model, const SqlmlPart *part, const double *features,
 		   double *scores)
 {
+	uint32_t	output = 0;
+
 	for (uint32_t k = 0; k < model->output_count; k++)
 		scores[k] = 0;
-	for (uint32_t i = 0; i < part->tree_count; i += model->output_count)
-		for (uint32_t k = 0; k < model->output_count; k++)
-			scores[k] += walk(&part->trees[i + k], features);
+	for (uint32_t i = 0; i < part->tree_count; i++)
+	{
+		const SqlmlTree *tree = &part->trees[i];
+		const double *leaf = tree->leaves + (size_t) find_leaf(tree, features) * part->leaf_size;
+
+		for (uint32_t k = 0; k < part->leaf_size; k++)
+			scores[output + k] += leaf[k];
+		output = output + part->leaf_size == model->output_count ? 0 : output + part->leaf_size;
+	}
 }

@@ -256,6 +256,7 @@ build_walk_trees(WalkBuilder *build)
 		return false;
 	build->walk->trees = trees;
 	build->walk->tree_count = tree_count;
+	build->walk->leaf_size = build->part->leaf_size;
 	for (size_t i = 0; i < room; i++)
 		if (i >= tree_count)
 			trees[i] = (WalkTree) {&leaf, &nothing};
@@ -289,7 +290,8 @@ build_walk(Builder *builder, const SqlmlPart *part)
  * others, which costs less than a jump that nobody can foresee.
  */
 static void
-find_leaves(const WalkTree *trees, const uint16_t *cells, double *leaves)
+find_leaves(const WalkTree *trees, const uint16_t *cells, uint32_t leaf_size,
+			const double **leaves)
 {
 	uint32_t	at[WALK_WIDTH] = {0};
 	uint32_t	moved;
@@ -307,15 +309,12 @@ find_leaves(const WalkTree *trees, const uint16_t *cells, double *leaves)
 		}
 	} while (moved != 0);
 	for (int i = 0; i < WALK_WIDTH; i++)
-		leaves[i] = trees[i].leaves[trees[i].nodes[at[i]].split];
+		leaves[i] = trees[i].leaves + (size_t) trees[i].nodes[at[i]].split * leaf_size;
 }
 
-void
-score_walk(const Walk *walk, const uint16_t *bins, uint16_t *cells, uint32_t output_count,
-		   double *scores)
+static void
+fill_cells(const Walk *walk, const uint16_t *bins, uint16_t *cells)
 {
-	uint32_t	output = 0;
-
 	for (uint32_t i = 0; i < walk->feature_count; i++)
 	{
 		const WalkFeature *feature = &walk->features[i];
@@ -324,17 +323,88 @@ score_walk(const Walk *walk, const uint16_t *bins, uint16_t *cells, uint32_t out
 		for (uint32_t k = 0; k < feature->cell_count; k++)
 			cells[feature->first_cell + k] = from[k];
 	}
-	for (uint32_t k = 0; k < output_count; k++)
-		scores[k] = 0;
+}
+
+/*
+ * Score trees of which each adds to one output, in turn
+ */
+static void
+add_in_turn(const Walk *walk, const uint16_t *cells, uint32_t output_count, double *scores)
+{
+	uint32_t	output = 0;
+
 	for (uint32_t i = 0; i < walk->tree_count; i += WALK_WIDTH)
 	{
-		double		leaves[WALK_WIDTH];
+		const double *leaves[WALK_WIDTH];
 
-		find_leaves(walk->trees + i, cells, leaves);
+		find_leaves(walk->trees + i, cells, 1, leaves);
 		for (uint32_t k = 0; k < WALK_WIDTH && i + k < walk->tree_count; k++)
 		{
-			scores[output] += leaves[k];
+			scores[output] += *leaves[k];
 			output = output + 1 == output_count ? 0 : output + 1;
 		}
 	}
+}
+
+/* The rows of leaves of a large forest are in no cache */
+static void
+fetch_rows(const double *const *leaves, uint32_t output_count)
+{
+	for (uint32_t i = 0; i < WALK_WIDTH; i++)
+	{
+		for (uint32_t k = 0; k < output_count; k += CACHE_LINE / sizeof(double))
+			__builtin_prefetch(leaves[i] + k);
+		__builtin_prefetch(leaves[i] + output_count - 1);
+	}
+}
+
+/*
+ * Output after output, so that each sum stays in a register; the trees keep
+ * their order, and with it the sums their bits
+ */
+static void
+add_rows(const double *const *leaves, uint32_t count, uint32_t output_count, double *scores)
+{
+	for (uint32_t k = 0; k < output_count; k++)
+	{
+		double		sum = scores[k];
+
+		for (uint32_t i = 0; i < count; i++)
+			sum += leaves[i][k];
+		scores[k] = sum;
+	}
+}
+
+/*
+ * Score trees of which each adds to all outputs. The rows of leaves are
+ * fetched while the next trees are walked.
+ */
+static void
+add_to_all(const Walk *walk, const uint16_t *cells, uint32_t output_count, double *scores)
+{
+	const double *groups[2][WALK_WIDTH];
+	uint32_t	group = 0;
+
+	find_leaves(walk->trees, cells, output_count, groups[0]);
+	for (uint32_t i = WALK_WIDTH; i < walk->tree_count; i += WALK_WIDTH)
+	{
+		fetch_rows(groups[group], output_count);
+		find_leaves(walk->trees + i, cells, output_count, groups[!group]);
+		add_rows(groups[group], WALK_WIDTH, output_count, scores);
+		group = !group;
+	}
+	add_rows(groups[group], (walk->tree_count - 1) % WALK_WIDTH + 1, output_count, scores);
+}
+
+void
+score_walk(const Walk *walk, const uint16_t *bins, uint16_t *cells, uint32_t output_count,
+		   double *scores)
+{
+	fill_cells(walk, bins, cells);
+	for (uint32_t k = 0; k < output_count; k++)
+		scores[k] = 0;
+	if (walk->leaf_size > 1)
+		add_to_all(walk, cells, output_count, scores);
+	else
+		add_in_turn(walk, cells, output_count, scores);
 }

@@ -155,7 +155,7 @@ def _read_fields(tree: Mapping[str, str], features: Sequence[int]) -> CompiledTr
         left=np.array(_integers(tree["left_child"]), dtype=np.int32),
         right=np.array(_integers(tree["right_child"]), dtype=np.int32),
         threshold=_doubles(tree["threshold"]),
-        leaves=leaves,
+        leaves=leaves[:, None],
         counts=np.array(counts, dtype=np.uint32),
         words=np.array(_integers(tree.get("cat_threshold", "")), dtype=np.uint32),
         bounds=np.array(_integers(tree.get("cat_boundaries", "")), dtype=np.int64),

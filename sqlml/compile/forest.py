@@ -1,28 +1,33 @@
 """
-A forest of plain arrays becomes trees.
+A forest of plain arrays becomes trees: large ones add to all outputs at once, others are
+made one an output, as mask tables take no others.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
+from numpy.typing import NDArray
 
 from sqlml.compile.trees import DEFAULT_LEFT, MISSING_NAN, CompiledTree, CompiledTrees
 from sqlml.errors import NotCompilable
+from sqlml.search.cost import adds_to_all
 from sqlml.search.fitted import ForestPart, Tree
 
 
 def read_forest(part: ForestPart, output_count: int, feature_count: int) -> CompiledTrees:
-    """Make a tree an output of every tree, or raise `NotCompilable`."""
+    """Make the trees of a forest, or raise `NotCompilable`."""
     if not part.trees:
         raise NotCompilable("a forest of 0 trees cannot be compiled")
     if not all(0 <= feature < feature_count for feature in part.features):
         raise NotCompilable("a forest has a feature that is none of the model")
+    has_all_outputs = adds_to_all(max(len(tree.counts) for tree in part.trees), output_count)
     trees: list[CompiledTree] = []
     for number, tree in enumerate(part.trees):
         if not _is_sound(tree, len(part.features), output_count):
             raise NotCompilable(f"tree {number} of the forest is not sound")
-        trees += _split_outputs(tree, part.features)
-    return CompiledTrees(is_average=part.is_average, trees=tuple(trees))
+        outputs = [tree.values] if has_all_outputs else np.hsplit(tree.values, output_count)
+        trees += [_compile_tree(tree, leaves, part.features) for leaves in outputs]
+    return CompiledTrees(
+        is_average=part.is_average, trees=tuple(trees), has_all_outputs=has_all_outputs
+    )
 
 
 def _is_sound(tree: Tree, input_count: int, output_count: int) -> bool:
@@ -49,18 +54,18 @@ def _is_tree(tree: Tree) -> bool:
     return bool(is_later.all()) and np.array_equal(np.sort(children), expected)
 
 
-def _split_outputs(tree: Tree, features: tuple[int, ...]) -> Iterator[CompiledTree]:
-    inputs = np.array(features, dtype=np.int32)[tree.feature]
+def _compile_tree(
+    tree: Tree, leaves: NDArray[np.float64], features: tuple[int, ...]
+) -> CompiledTree:
     flags = np.where(tree.missing_left, DEFAULT_LEFT, 0) | MISSING_NAN << 2
-    for leaves in tree.values.T:
-        yield CompiledTree(
-            feature=inputs,
-            flags=flags.astype(np.uint32),
-            left=tree.left,
-            right=tree.right,
-            threshold=tree.threshold,
-            leaves=leaves,
-            counts=tree.counts.astype(np.uint32),
-            words=np.zeros(0, dtype=np.uint32),
-            bounds=np.zeros(0, dtype=np.int64),
-        )
+    return CompiledTree(
+        feature=np.array(features, dtype=np.int32)[tree.feature],
+        flags=flags.astype(np.uint32),
+        left=tree.left,
+        right=tree.right,
+        threshold=tree.threshold,
+        leaves=leaves,
+        counts=tree.counts.astype(np.uint32),
+        words=np.zeros(0, dtype=np.uint32),
+        bounds=np.zeros(0, dtype=np.int64),
+    )

@@ -80,9 +80,9 @@ def _write(model: FittedModel) -> str:
 
 
 def _check_size(draft: _Draft, used: Sequence[int]) -> None:
-    groups = [draft.trees[place].trees for place in used if place in draft.trees]
-    leaf_count = sum(len(tree.leaves) for group in groups for tree in group)
-    tree_count = max((len(group) // draft.output_count for group in groups), default=0)
+    groups = [draft.trees[place] for place in used if place in draft.trees]
+    leaf_count = sum(tree.leaves.size for group in groups for tree in group.trees)
+    tree_count = max((group.iteration_count(draft.output_count) for group in groups), default=0)
     for count, limit, thing in (
         (leaf_count, MAX_LEAVES, "leaves"),
         (tree_count, MAX_TREES, "trees"),

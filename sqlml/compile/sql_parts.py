@@ -105,16 +105,16 @@ def write_tree_score(
 ) -> Number:
     """Write the leaves of an output's trees, added from 0 in their order."""
     score = constant(0.0)
-    for tree in trees.trees[output::output_count]:
-        score = add(score, write_tree(tree, features))
+    added = trees.trees if trees.has_all_outputs else trees.trees[output::output_count]
+    for tree in added:
+        score = add(score, write_tree(tree, features, output if trees.has_all_outputs else 0))
     if not trees.is_average:
         return score
-    count = len(trees.trees) // output_count
-    return Number(f"({score.text}) / {literal(float(count))}", score.most)
+    return Number(f"({score.text}) / {literal(float(len(added)))}", score.most)
 
 
-def write_tree(tree: CompiledTree, features: Sequence[Feature]) -> Number:
-    """Write one tree as nested CASEs."""
+def write_tree(tree: CompiledTree, features: Sequence[Feature], place: int = 0) -> Number:
+    """Write one tree as nested CASEs of what it adds to one of its outputs."""
     nodes = [
         _Node(*values)
         for values in zip(
@@ -126,7 +126,8 @@ def write_tree(tree: CompiledTree, features: Sequence[Feature]) -> Number:
             strict=True,
         )
     ]
-    leaves, words, bounds = tree.leaves.tolist(), tree.words.tolist(), tree.bounds.tolist()
+    leaves = tree.leaves[:, place].tolist()
+    words, bounds = tree.words.tolist(), tree.bounds.tolist()
     walk = _Walk(features, nodes, leaves, words, bounds)
     return Number(walk.write(0 if nodes else -1, 0), max(abs(leaf) for leaf in leaves))
 

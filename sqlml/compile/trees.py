@@ -14,7 +14,7 @@ CATEGORICAL, DEFAULT_LEFT = 1, 2
 MISSING_ZERO, MISSING_NAN = 1, 2
 """What is missing at a node: bits 2 and 3 of its flags."""
 MAX_FLAGS = 11
-AVERAGE = 1
+AVERAGE, ALL_OUTPUTS = 1, 2
 NODE = np.dtype(
     [
         ("feature", "<u4"),
@@ -29,7 +29,7 @@ NODE = np.dtype(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledTree:
     """
-    One tree that adds to one output, its nodes as arrays.
+    One tree, its nodes as arrays; `leaves` has the shape (leaves, outputs that it adds to).
 
     Of a categorical node the threshold is the number of its set, and the words of set i are
     `words[bounds[i]:bounds[i + 1]]`.
@@ -60,21 +60,27 @@ class CompiledTree:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledTrees:
     """
-    The trees of a part: tree i adds to output i mod outputs.
+    The trees of a part: tree i adds to output i mod outputs, or with `has_all_outputs` to all.
 
     `sigmoid` is what their raw scores are still to be multiplied by.
     """
 
     is_average: bool
     trees: tuple[CompiledTree, ...]
+    has_all_outputs: bool = False
     sigmoid: float = 1.0
     objective: str = ""
+
+    def iteration_count(self, output_count: int) -> int:
+        """Trees that add to each output."""
+        return len(self.trees) // (1 if self.has_all_outputs else output_count)
 
 
 def write_trees(trees: CompiledTrees) -> bytes:
     """Write the trees in their order."""
     writer = Writer()
-    writer.u32(AVERAGE if trees.is_average else 0)
+    average = AVERAGE if trees.is_average else 0
+    writer.u32(average | (ALL_OUTPUTS if trees.has_all_outputs else 0))
     writer.u32(len(trees.trees))
     for tree in trees.trees:
         _write_tree(writer, tree)

@@ -19,7 +19,10 @@ METRIC_PARAMETERS = ("quantile", "tweedie_power")
 UNLIMITED = "none"
 
 
-SMALL_MODEL = {"num_leaves": 15, "learning_rate": 0.1}
+SMALL_MODEL: Mapping[EstimatorName, Mapping[str, float]] = {
+    EstimatorName.LIGHTGBM: {"num_leaves": 15, "learning_rate": 0.1},
+    EstimatorName.EXTRA_TREES: {"max_leaf_nodes": 64},
+}
 """Hyperparameters that stand, unless the statement has others, where models are run as SQL."""
 SMALL_COST_S = 3e-6
 """What predicting a row may cost the extension in C, where SQL has to do it instead: some
@@ -39,9 +42,12 @@ def make_plan(
 
     `started` is when the time limit began, on the monotonic clock.
     """
-    hyperparameters = {**(SMALL_MODEL if small else {}), **options["hyperparameters"]}
+    hyperparameters = dict(options["hyperparameters"])
     problem_type = options.get("problem_type")
     estimators = options.get("estimators")
+    for estimator, setting in SMALL_MODEL.items() if small else ():
+        if estimators is None or estimator in estimators:
+            hyperparameters = {**setting, **hyperparameters}
     cost = math.inf if options["predict_cost"] == UNLIMITED else float(options["predict_cost"])
     if small:
         cost = min(cost, SMALL_COST_S)

@@ -203,12 +203,13 @@ def _score_trees(part: Trees, features: Sequence[float]) -> list[float]:
     inputs = [0.0 if abs(value) <= ZERO_THRESHOLD else value for value in features]
     scores = [0.0] * part.output_count
     for index, tree in enumerate(part.trees):
-        scores[index % part.output_count] += _walk(tree, inputs)
-    divisor = len(part.trees) // part.output_count if part.is_average else 1
+        for place, value in enumerate(_walk(tree, inputs)):
+            scores[(index * part.leaf_size + place) % part.output_count] += value
+    divisor = len(part.trees) * part.leaf_size // part.output_count if part.is_average else 1
     return [score / divisor for score in scores]
 
 
-def _walk(tree: Tree, features: Sequence[float]) -> float:
+def _walk(tree: Tree, features: Sequence[float]) -> tuple[float, ...]:
     position = 0 if tree.nodes else -1
     while position >= 0:
         node = tree.nodes[position]

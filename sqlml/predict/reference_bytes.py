@@ -51,7 +51,7 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Tree:
     nodes: tuple[Node, ...]
-    leaves: tuple[float, ...]
+    leaves: tuple[tuple[float, ...], ...]
     words: tuple[int, ...]
 
 
@@ -60,6 +60,8 @@ class Trees:
     trees: tuple[Tree, ...]
     output_count: int
     is_average: bool
+    leaf_size: int
+    """Outputs that a tree adds to: one, in turn, or all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +142,16 @@ def read_feature(cursor: Cursor) -> Feature:
 
 def read_part(cursor: Cursor, output_count: int) -> Trees | Line:
     if cursor.section() == 4:
-        is_average = cursor.integer() == 1
-        trees = tuple(_read_tree(cursor) for _ in range(cursor.integer()))
-        return Trees(trees, output_count, is_average)
+        flags = cursor.integer()
+        leaf_size = output_count if flags & 2 else 1
+        trees = tuple(_read_tree(cursor, leaf_size) for _ in range(cursor.integer()))
+        return Trees(trees, output_count, bool(flags & 1), leaf_size)
     count = cursor.integer()
     intercepts = cursor.doubles(output_count)
     return Line(intercepts, tuple(_read_term(cursor, output_count) for _ in range(count)))
 
 
-def _read_tree(cursor: Cursor) -> Tree:
+def _read_tree(cursor: Cursor, leaf_size: int) -> Tree:
     node_count, word_count = cursor.integer(), cursor.integer()
     nodes = []
     for _ in range(node_count):
@@ -159,7 +162,7 @@ def _read_tree(cursor: Cursor) -> Tree:
         else:
             threshold = cursor.number()
         nodes.append(Node(feature, flags, left, right, threshold, words))
-    leaves = cursor.doubles(node_count + 1)
+    leaves = tuple(cursor.doubles(leaf_size) for _ in range(node_count + 1))
     cursor.take(f"{node_count + 1}I")
     return Tree(tuple(nodes), leaves, tuple(cursor.integer() for _ in range(word_count)))
 

@@ -7,7 +7,8 @@ and what there is time for, and the honest score.
 
 import math
 import time
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,10 +17,11 @@ import numpy as np
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.bench import Bench
-from sqlml.search.calibration import calibrate
-from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
+from sqlml.search.calibration import calibrate, find_scale
+from sqlml.search.cost import MAX_SPLITS, PartFacts, part_cost_ns, predict_cost_ns
 from sqlml.search.crew import Crew
 from sqlml.search.ensemble import Allowance, cross_fit_raw, select_raw_weights
+from sqlml.search.estimators.boosting import MAX_ROUNDS
 from sqlml.search.estimators.estimator import Choice
 from sqlml.search.fitted import Blend, FeatureOp, Link
 from sqlml.search.interval import bootstrap_interval
@@ -52,7 +54,7 @@ SURE_COST_SHARE = 0.65
 """Estimates of the cost of predictions may be too low, by a half where other work is done."""
 MAX_FIT_SHARE = 0.5
 """Of what a prediction may cost, one fit may take so much: an ensemble is to have others."""
-USUAL_LEAVES, USUAL_TREES, MIN_ROUNDS = 31, 1000, 20
+USUAL_LEAVES, MIN_ROUNDS = 31, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,24 +73,37 @@ class Assembler:
     def __init__(self, bench: Bench, crew: Crew):
         self._bench, self._crew = bench, crew
         self._forgotten: set[int] = set()
+        self._scales: dict[int, float] = {}
         self._started = time.monotonic()
+        self._settled_s: float | None = None
         self.score_time_s = 0.0
         """Seconds that the last score took."""
 
+    @property
+    def max_cost_ns(self) -> float | None:
+        """What one fit may cost a prediction: half of the limit, the rest is for others."""
+        limit_ns = self._limit_ns()
+        return None if limit_ns == math.inf else MAX_FIT_SHARE * limit_ns
+
     def max_rounds(self, choice: Choice) -> int | None:
         """Count the boosting rounds that leave half of what a prediction may cost to others."""
-        limit_ns = self._limit_ns()
-        if limit_ns == math.inf:
+        limit_ns = self.max_cost_ns
+        if limit_ns is None:
             return None
         leaves = int(choice.hyperparameters.get("num_leaves", USUAL_LEAVES))
-        facts = PartFacts(
-            tree_count=USUAL_TREES,
-            leaf_count=USUAL_TREES * leaves,
-            largest_tree=leaves,
-            feature_count=len(self._bench.sample.features.features),
-        )
-        round_ns = part_cost_ns(facts) / USUAL_TREES * self._bench.task.output_count
-        return max(int(MAX_FIT_SHARE * limit_ns / round_ns), MIN_ROUNDS)
+
+        def cost_ns(rounds: int) -> float:
+            trees = rounds * self._bench.task.output_count
+            facts = PartFacts(
+                tree_count=trees,
+                leaf_count=trees * leaves,
+                largest_tree=leaves,
+                feature_count=len(self._bench.sample.features.features),
+            )
+            return part_cost_ns(facts)
+
+        rounds = bisect_right(range(1, MAX_ROUNDS), limit_ns, key=cost_ns)
+        return max(rounds, MIN_ROUNDS)
 
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
         """Add what the prediction of a row costs by one of a trial's fits."""
@@ -110,16 +125,23 @@ class Assembler:
 
     def reserve_s(self, evaluations: list[Evaluation]) -> float:
         """Seconds that the model will take to make, by what the best trials took."""
-        bench = self._bench
-        ranked = rank_evaluations(bench, evaluations)
-        elected = self._bagged(
-            [
-                Elected(evaluation=each, weight=1.0, is_bag=False)
-                for each in ranked[:EXPECTED_MEMBERS]
-            ]
-        )
+        if self._settled_s is not None:
+            return self._settled_s
+        ranked = rank_evaluations(self._bench, evaluations)[:EXPECTED_MEMBERS]
+        return self._needed_s(self._bagged([_alone(each) for each in ranked]))
+
+    def settle(self, evaluations: list[Evaluation]) -> None:
+        """Hold an election, whose members decide the reserve from now on."""
+        candidates = self._stand(evaluations)
+        self._settled_s = self._needed_s(self._bagged(self._elect(candidates)))
+
+    def _needed_s(self, elected: list[Elected]) -> float:
+        """Seconds that electing, fitting and reading these will take."""
         refits = [self._refit_time_s(each.evaluation) for each in elected if not each.is_bag]
-        processes = bench.process_count
+        if len(self._bench.folds) == 1:
+            # Its fits know most rows: more trials are worth more.
+            refits = []
+        processes = self._bench.process_count
         # One member should be fitted on all rows, however long that takes.
         refit_s = max(
             min(sum(refits) / processes, MAX_REFIT_SHARE * self._time_s), max(refits, default=0.0)
@@ -141,11 +163,17 @@ class Assembler:
 
     def interim(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make a model of the best single trial, without any further fit."""
+        self._scales = {}
         best = rank_evaluations(self._bench, evaluations)[0]
         return self._make(evaluations, self._bagged([_alone(best)]), [best], has_time=False)
 
     def assemble(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make the model of the trials that are best together."""
+        elected = self._bagged(self._elect(candidates := self._stand(evaluations)))
+        return self._make(evaluations, elected, candidates, has_time=True)
+
+    def _stand(self, evaluations: list[Evaluation]) -> list[Evaluation]:
+        """Choose the trials that stand for election: the best alone where time is short."""
         ranked = rank_evaluations(self._bench, evaluations)
         left_s = self._bench.plan.deadline - LAST_WORDS_S - time.monotonic()
         needed_s = max(self._election_time_s(), LEAST_SCORES * self.score_time_s)
@@ -156,8 +184,7 @@ class Assembler:
             candidates = [
                 each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
             ]
-        elected = self._bagged(self._elect(candidates))
-        return self._make(evaluations, elected, candidates, has_time=True)
+        return candidates
 
     def _candidates(self, ranked: list[Evaluation], count: int) -> list[Evaluation]:
         """Take the best trials, and the best two of each estimator."""
@@ -206,7 +233,7 @@ class Assembler:
             score=judged.score,
             interval=judged.interval,
             baseline_score=judged.baseline_score,
-            split=self._describe_split(elected, is_refit),
+            split=self._describe_split(elected, refit_count),
             train_row_count=bench.rows.size if is_refit else bench.searched_count,
             holdout_row_count=bench.held_count,
             decisions=bench.sample.features.decisions,
@@ -263,8 +290,10 @@ class Assembler:
 
     def _elect(self, candidates: list[Evaluation]) -> list[Elected]:
         """Choose the members among the candidates and their weights, largest first."""
+        self._scales = {}
         if len(candidates) == 1:
             return [_alone(candidates[0])]
+        self._scales = self._find_scales(candidates)
         rows = self._scored(candidates)
         truth, weight = self._truth(rows)
         oofs = [self._oof_rows(each, rows) for each in candidates]
@@ -277,10 +306,31 @@ class Assembler:
         ]
         return sorted(elected, key=lambda each: -each.weight)
 
+    def _find_scales(self, candidates: list[Evaluation]) -> dict[int, float]:
+        """
+        Find by what to multiply the raw scores of trials, so that each is as sure as it may be.
+
+        Boosting ends where it is; the average of trees is surer or less sure, by the table, and
+        as a member it would count for more or less than it knows.
+        """
+        if self._bench.task.problem_type is ProblemType.REGRESSION:
+            return {}
+        rows, until = self._scored(candidates), self._half_time()
+        truth, weight = self._truth(rows)
+        scales: dict[int, float] = {}
+        for each in candidates:
+            if time.monotonic() < until:
+                scales[each.number] = find_scale(self._oof_rows(each, rows), truth, weight)
+        return scales
+
+    def _scale(self, evaluation: Evaluation) -> float:
+        """Get by what the raw scores of a trial are multiplied."""
+        return self._scales.get(evaluation.number, 1.0)
+
     def _allowance(self, evaluations: list[Evaluation]) -> Allowance:
-        """What each trial's fit costs a row, what all may cost together, and how long to look."""
+        """What each trial's fit is charged, what all may be together, and how long to look."""
         return Allowance(
-            costs=np.array([self._fit_cost_ns(each) for each in evaluations]),
+            costs=np.array([self._charge_ns(each) for each in evaluations]),
             limit=self._limit_ns(),
             until=self._half_time(),
         )
@@ -294,11 +344,11 @@ class Assembler:
         if self._bench.is_ordered:
             # The fits of earlier folds know the past only.
             return elected
-        left_ns = self._limit_ns() - sum(self._fit_cost_ns(each.evaluation) for each in elected)
+        left_ns = self._limit_ns() - sum(self._charge_ns(each.evaluation) for each in elected)
         made: list[Elected] = []
         for each in sorted(elected, key=lambda each: -each.weight):
             count = len(each.evaluation.answers)
-            extra_ns = (count - 1) * self._fit_cost_ns(each.evaluation)
+            extra_ns = (count - 1) * self._charge_ns(each.evaluation)
             is_bag = count > 1 and extra_ns <= left_ns
             left_ns -= extra_ns if is_bag else 0.0
             made.append(replace(each, is_bag=is_bag))
@@ -321,7 +371,10 @@ class Assembler:
                 # The last fold's fit: with an order it has seen the most.
                 names = evaluation.fit_names[-1:]
             shares += [
-                Share(weight=each.weight / len(names), fit=self._crew.read_fit(name))
+                Share(
+                    weight=each.weight * self._scale(evaluation) / len(names),
+                    fit=self._crew.read_fit(name),
+                )
                 for name in names
             ]
         return shares, refit_count
@@ -356,11 +409,13 @@ class Assembler:
             until=until,
             rounds=rounds,
             max_rounds=self.max_rounds(evaluation.choice),
+            max_cost_ns=self.max_cost_ns,
         )
 
     def _refit_time_s(self, evaluation: Evaluation) -> float:
         """Seconds that a fit on all rows will take."""
-        return float(evaluation.fold_time_s * self._growth() ** (1 + REFIT_GROWTH) * CAREFUL)
+        fit_s = np.mean([each.took_s for each in evaluation.answers])
+        return float(fit_s * self._growth() ** (1 + REFIT_GROWTH) * CAREFUL)
 
     def _growth(self) -> float:
         """How many times the rows of a fold all rows are."""
@@ -395,6 +450,14 @@ class Assembler:
         ]
         return float(np.mean(costs))
 
+    def _charge_ns(self, evaluation: Evaluation) -> float:
+        """What one of a trial's fits takes of the limit, by its cost or by its splits."""
+        cost_ns, limit_ns = self._fit_cost_ns(evaluation), self._limit_ns()
+        if limit_ns == math.inf:
+            return cost_ns
+        splits = np.mean([max(map(_splits, answer.facts)) for answer in evaluation.answers])
+        return max(cost_ns, float(splits) / MAX_SPLITS * limit_ns)
+
     def _cost_ns(self, elected: list[Elected]) -> float:
         """What the parts of a model cost a row."""
         return math.fsum(
@@ -415,7 +478,7 @@ class Assembler:
         for fold, answer in enumerate(evaluation.answers):
             raw = self._crew.read_raw(evaluation.number, fold, "valid")
             made[bench.folds[fold].valid] = self._blended(raw, Link(answer.link))
-        return made[rows]
+        return made[rows] * self._scale(evaluation)
 
     def _held(self, elected: Elected) -> F64:
         """
@@ -426,7 +489,8 @@ class Assembler:
         """
         evaluation = elected.evaluation
         raws = [
-            self._blended(self._crew.read_raw(evaluation.number, fold, "held"), Link(answer.link))
+            self._scale(evaluation)
+            * self._blended(self._crew.read_raw(evaluation.number, fold, "held"), Link(answer.link))
             for fold, answer in enumerate(evaluation.answers)
         ]
         if elected.is_bag:
@@ -456,17 +520,19 @@ class Assembler:
         sample = self._bench.sample
         return sample.target[rows], None if sample.weight is None else sample.weight[rows]
 
-    def _describe_split(self, elected: list[Elected], is_refit: bool) -> str:
+    def _describe_split(self, elected: list[Elected], refit_count: int) -> str:
         """Say which rows the score is from and which the model was fitted on."""
         bench = self._bench
         used, held = bench.rows.size, bench.held_count
         of = "all" if used == bench.dataset.row_count else "a random"
         fold_count = min(len(each.evaluation.answers) for each in elected)
         scored = f"holdout of {held} rows" if held else f"{fold_count}-fold cross-validation"
-        if is_refit:
+        if refit_count == len(elected):
             return f"{scored}, then fit on {of} {used} rows"
         if all(each.is_bag for each in elected):
             return f"{scored}, models of {fold_count} folds together"
+        if not refit_count and not any(each.is_bag for each in elected):
+            return f"{scored}, then fit on {bench.folds[-1].train.size} of {of} {used} rows"
         return f"{scored}, models of folds and of {of} {used} rows together"
 
 
@@ -492,6 +558,11 @@ def raw_of_model(bench: Bench, shares: Sequence[Share], finish: Finish, rows: I6
             raw = predicted(problem_type, raw, share.fit.link).reshape(-1, 1)
         total += share.weight * raw
     return _calibrated(total, finish)
+
+
+def _splits(facts: Mapping[str, int]) -> int:
+    """Count the splits of a part's feature with the most."""
+    return PartFacts(**facts).most_splits
 
 
 def _calibrated(raw: F64, finish: Finish) -> F64:

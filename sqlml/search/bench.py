@@ -28,6 +28,9 @@ from sqlml.search.target import Target, check_weights, read_target
 CELLS_PER_SECOND = 800_000
 """Values (rows by columns) that one second of a budget pays for: encoding them, putting
 them into bins and fitting a few trees, each up to three times."""
+LONE_FOLD_CELLS_PER_SECOND = 35_000
+"""With so many values for each second of a process there is time for a few fits only: one
+fold that learns from most rows, and needs no refit, is worth more than several."""
 MAX_CHARGED_CLASSES = 8
 FEATURES_SHARE = 0.15
 """Of the time of a search, learning features may take so much."""
@@ -93,7 +96,11 @@ def make_bench(dataset: Dataset, plan: Plan) -> Bench:
     ties = _read_ties(dataset, used)
     kept, held = _part(dataset, plan, target.take(used), used, ties)
     rows = np.concatenate([used[kept], used[held]])
-    folds = _make_folds(target.take(used[kept]), plan, rng, ties.take(kept))
+    searched = target.take(used[kept])
+    fold_count = plan.folds
+    if fold_count is None and held.size and _is_lone_fold(dataset, plan, searched):
+        fold_count = 1
+    folds = _make_folds(searched, fold_count, rng, ties.take(kept))
     judged = [rows[fold.valid] for fold in folds]
     if plan.metric is None and _judges_one_class(target, judged, used[held]):
         metric = find_metric("log_loss", target.problem_type)
@@ -161,12 +168,22 @@ def _part(dataset: Dataset, plan: Plan, target: Target, used: I64, ties: Ties) -
     return split_holdout(target, content, ties, plan.holdout)
 
 
+def _is_lone_fold(dataset: Dataset, plan: Plan, target: Target) -> bool:
+    """Tell whether there is time for one fold only; counted trials have all their folds."""
+    if plan.trials is not None:
+        return False
+    seconds = max(plan.deadline - time.monotonic(), 0.0)
+    processes = plan.processes or count_processes()
+    cells = target.values.size * len(dataset.columns) * _charged_outputs(target)
+    return cells > LONE_FOLD_CELLS_PER_SECOND * seconds * processes
+
+
 def _make_folds(
-    target: Target, plan: Plan, rng: np.random.Generator, ties: Ties
+    target: Target, fold_count: int | None, rng: np.random.Generator, ties: Ties
 ) -> tuple[Fold, ...]:
     """Make the folds; rows that cannot be parted are refused."""
     try:
-        return make_folds(target, plan.folds, rng, ties)
+        return make_folds(target, fold_count, rng, ties)
     except ValueError as reason:
         raise OptionNotUsable(
             str(reason),
@@ -215,12 +232,16 @@ def _read_weight(dataset: Dataset, rows: I64) -> F64 | None:
     return check_weights(dataset.table.column(column.name).to_numpy()[rows], column.name)
 
 
+def _charged_outputs(target: Target) -> int:
+    """Count the outputs that a row's values are charged for."""
+    return min(target.output_count, MAX_CHARGED_CLASSES)
+
+
 def _affordable_rows(dataset: Dataset, plan: Plan, target: Target, rng: np.random.Generator) -> I64:
     """Choose the rows there is time for: all, or a power of two of them at random."""
     everything = np.arange(dataset.row_count)
     seconds = max(plan.deadline - time.monotonic(), 0.0)
-    charged = min(target.output_count, MAX_CHARGED_CLASSES)
-    limit = CELLS_PER_SECOND * seconds / max(len(dataset.columns), 1) / charged
+    limit = CELLS_PER_SECOND * seconds / max(len(dataset.columns), 1) / _charged_outputs(target)
     if dataset.row_count <= max(limit, 1000):
         return everything
     # A power of two, so that two runs with nearly the same time take the same rows.

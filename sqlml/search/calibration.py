@@ -24,6 +24,9 @@ MAX_ROWS, MAX_CELLS, LEAST_ROWS = 20_000, 400_000, 2_000
 """The calibration of more rows is found on so many of them, or on so many raw scores, but on some
 rows at least."""
 SMALLEST_SCALE, LARGEST_SCALE = 0.05, 20.0
+MOST_SURER = 4.0
+"""A model among others is made surer, or less sure, by this factor at most: where it is right of
+all of few rows, it need not be right of the next."""
 PENALTY = 1.0
 """What holds the offsets at 0, in rows: a class that none has would get an infinite one."""
 NEEDED_GAIN = 1.0
@@ -75,6 +78,19 @@ def calibrate(
         if _is_gain(best_losses - losses, weight):
             best, best_losses = has_offsets, losses
     return (1.0, ()) if best is None else loss.fit(everything, weight, best)
+
+
+def find_scale(raw: F64, truth: F64, weight: F64 | None) -> float:
+    """Find the scale of raw scores of classes with the smallest log loss, on some of the rows."""
+    rows = np.arange(truth.size) if weight is None else np.flatnonzero(weight > 0)
+    if rows.size < MIN_ROWS:
+        return 1.0
+    if rows.size > LEAST_ROWS:
+        rows = np.random.default_rng(0).choice(rows, LEAST_ROWS, replace=False)
+    own = np.ones(rows.size) if weight is None else weight[rows]
+    loss = LogLoss(raw[rows], truth[rows])
+    scale, _ = loss.fit(np.arange(rows.size), own, has_offsets=False)
+    return min(max(scale, 1 / MOST_SURER), MOST_SURER)
 
 
 def _is_gain(gains: F64, weight: F64) -> bool:

@@ -4,7 +4,8 @@ What a prediction costs, estimated from facts about the model's parts.
 The scoring core scores trees of at most 64 leaves by masks, in blocks of 16 trees (up to 32
 leaves) or 8, four blocks a group: each group looks at each of its features once. Larger trees
 are walked. docs/decisions/0010 describes both. The constants are those of one core with
-AVX-512 that others use too; measured costs were 0.5 to 1.7 times the estimate.
+AVX-512 that others use too; measured costs were 0.5 to 1.7 times the estimate. A large forest of
+several outputs is walked once for all of them: `adds_to_all`.
 """
 
 from collections.abc import Sequence
@@ -36,6 +37,22 @@ LEVEL_NS = 4.0
 """A level of a tree that is walked."""
 NEAR_LEAVES = 250_000
 """So many leaves make a walk twice as long."""
+ROW_NS = 0.5
+"""Adding a leaf of several outputs to one of them."""
+NEAR_ROWS = 60_000
+"""So many of such leaves make that twice as long."""
+MAX_SPLITS = 60_000
+"""So many splits of one feature may a model's forests have. Where thresholds make more than
+65,000 bins, all parts are walked without bins, three times slower."""
+
+
+def adds_to_all(largest_tree: int, output_count: int) -> bool:
+    """
+    Tell whether each tree of a forest adds to all outputs, or is copied for each.
+
+    What is walked anyway is walked once; mask tables know trees of one output only.
+    """
+    return output_count > 1 and largest_tree > MASK_LEAVES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +61,16 @@ class PartFacts:
 
     tree_count: int = 0
     """Trees of all outputs."""
+    leaf_size: int = 1
+    """Outputs that a tree adds to: one, or all."""
     leaf_count: int = 0
     """Leaves of all trees."""
     largest_tree: int = 0
     """Leaves of the largest tree; 0 where unknown: the average counts."""
     feature_count: int = 0
     """Features that the trees split on; 0 where unknown: 25 count."""
+    most_splits: int = 0
+    """Splits on one feature, of a forest with random thresholds; others have few thresholds."""
     output_count: int = 1
     term_count: int = 0
     """Terms of a linear part, but those on texts."""
@@ -84,7 +105,8 @@ def _trees_ns(part: PartFacts) -> float:
     largest = max(part.largest_tree, ceil(average))
     if largest > MASK_LEAVES:
         walk_ns = LEVEL_NS * log2(max(average, 2)) * (1 + part.leaf_count / NEAR_LEAVES)
-        return part.tree_count * walk_ns
+        row_ns = ROW_NS * part.leaf_size * (1 + part.leaf_count / NEAR_ROWS)
+        return part.tree_count * (walk_ns + (row_ns if part.leaf_size > 1 else 0.0))
     trees = NARROW_TREES if largest <= NARROW_LEAVES else WIDE_TREES
     groups = ceil(part.tree_count / (trees * GROUP_BLOCKS))
     splits = max(part.leaf_count - part.tree_count, 1)

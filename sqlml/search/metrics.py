@@ -243,10 +243,11 @@ def mcc(confusion: F64) -> F64:
     share = confusion / np.where(total > 0, total, np.nan)[..., None, None]
     true, guessed = share.sum(-1), share.sum(-2)
     covariance = _diagonal(share).sum(-1) - (true * guessed).sum(-1)
-    product = (1 - (true**2).sum(-1)) * (1 - (guessed**2).sum(-1))
-    # A product this small is rounding error of one that is 0.
-    is_constant = product < 1e-30
-    return np.where(is_constant, 0.0, covariance / np.sqrt(np.where(is_constant, 1.0, product)))
+    spreads = 1 - (true**2).sum(-1), 1 - (guessed**2).sum(-1)
+    # A spread this small is rounding error of one that is 0.
+    is_constant = np.minimum(*spreads) < 1e-13
+    product = np.where(is_constant, 1.0, spreads[0] * spreads[1])
+    return np.where(is_constant, 0.0, covariance / np.sqrt(product))
 
 
 def _f1_of_classes(confusion: F64) -> F64:

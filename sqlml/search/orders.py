@@ -28,6 +28,8 @@ class FitOrder:
     """Boosting rounds, where an earlier fit has found them."""
     max_rounds: int | None = None
     """Boosting rounds that predictions can afford."""
+    max_cost_ns: float | None = None
+    """What the fit may cost a prediction."""
     is_probe: bool = False
     """Whether only time and rounds count."""
 

@@ -53,6 +53,7 @@ class Desk:
                 valid=valid if order.rounds is None else None,
                 rounds=order.rounds,
                 max_rounds=order.max_rounds,
+                max_cost_ns=order.max_cost_ns,
             ),
         )
         fitted = time.monotonic()

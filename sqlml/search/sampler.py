@@ -34,12 +34,21 @@ RERUN_TRIALS = 3
 """So many of the best trials of an interrupted search run again first."""
 GRID_STEPS = 4
 MAX_SHUFFLED = 100_000
+Revise = Callable[[Choice], Choice]
 
 
 class Sampler:
     """Chooses estimator and hyperparameters of each trial."""
 
-    def __init__(self, plan: Plan, spaces: Mapping[EstimatorName, Space], task: Task, rate: float):
+    def __init__(
+        self,
+        plan: Plan,
+        spaces: Mapping[EstimatorName, Space],
+        task: Task,
+        rate: float,
+        revise: Revise | None = None,
+    ):
+        """Take the portfolio at a learning rate; `revise` changes it, within the spaces."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._spaces = spaces
         self._is_flat = plan.sampler in FLAT
@@ -49,7 +58,10 @@ class Sampler:
             self._study = optuna.create_study(
                 direction=task.metric.direction.value, sampler=make_sampler(plan)
             )
-        self._waiting = deque(_first_choices(plan, spaces, task, rate))
+        portfolio = _portfolio(plan, spaces, task, rate)
+        if revise is not None:
+            portfolio = [_completed(spaces, revise(each)) for each in portfolio]
+        self._waiting = deque(_first_choices(plan, spaces, task, portfolio))
         self._best: Choice | None = None
         self.portfolio_size = len(self._waiting)
         self._grid: Iterator[Choice] | None = None
@@ -228,21 +240,30 @@ def _points(dimension: Dimension) -> list[str | int | float | bool]:
     return list(dict.fromkeys(nearest(dimension, float(point)) for point in points))
 
 
-def _first_choices(
+def _portfolio(
     plan: Plan, spaces: Mapping[EstimatorName, Space], task: Task, rate: float
+) -> list[Choice]:
+    """Make the portfolio; a grid has none."""
+    return [] if plan.sampler is SamplerName.GRID else list(make_portfolio(spaces, task, rate))
+
+
+def _completed(spaces: Mapping[EstimatorName, Space], choice: Choice) -> Choice:
+    """Bring a choice into its space."""
+    hyperparameters = spaces[choice.estimator].complete(choice.hyperparameters)
+    return Choice(estimator=choice.estimator, hyperparameters=hyperparameters)
+
+
+def _first_choices(
+    plan: Plan, spaces: Mapping[EstimatorName, Space], task: Task, portfolio: list[Choice]
 ) -> Iterator[Choice]:
     """What comes before the sampler: the best of an interrupted search, then the portfolio."""
     done = [
-        Choice(
-            estimator=each.estimator,
-            hyperparameters=spaces[each.estimator].complete(each.hyperparameters),
-        )
+        _completed(spaces, Choice(estimator=each.estimator, hyperparameters=each.hyperparameters))
         for each in rank(plan.finished, task.metric.direction)
         if each.estimator in spaces
     ]
     yield from done[:RERUN_TRIALS]
-    if plan.sampler is not SamplerName.GRID:
-        yield from (each for each in make_portfolio(spaces, task, rate) if each not in done)
+    yield from (each for each in portfolio if each not in done)
 
 
 def _draw(trial: optuna.Trial, name: str, dimension: Dimension) -> str | int | float | bool:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
 from sqlml.search.orders import FitAnswer
 from sqlml.search.plan import Plan, PrunerName
 from sqlml.search.pool import Pool, Reply
-from sqlml.search.probe import Pace, first_choice, measure_pace, usual_pace
+from sqlml.search.probe import Pace, first_choice, hastened, measure_pace, usual_pace
 from sqlml.search.process import Desk
 from sqlml.search.pruner import Pruner
 from sqlml.search.race import race
@@ -40,8 +41,9 @@ Offer = Callable[[Leaderboard], None]
 LAST_WORDS_S = 0.3
 MIN_SLOT_SHARE = 0.7
 """A trial starts only with this share of the time that it will probably take."""
-PATIENT = 1.5
-"""A trial may take this many times what it probably will, even where its share is less."""
+PATIENT, CAREFUL = 1.5, 1.2
+"""A trial may take this many times what it probably will, even where its share is less; once its
+first fold has shown how long the others take, this many times that."""
 MAX_LATE_TRIALS = 3
 """So many trials in a row without time to be finished end the search."""
 TRIAL_SHARE = 0.35
@@ -50,6 +52,9 @@ KEEP_SHARE = 0.93
 MAX_LINEAR_SHARE = 0.2
 """A trial takes at most this share of the time left; linear ones less: trees need it more."""
 MAX_TRIALS = 1000
+REFUSED_SHARE = 0.1
+"""A trial without time that has taken less than this share of its slot was refused at once, and
+counts for that much only: others may need less."""
 LAG = 4
 """With counted trials, question k knows the answers up to k - 4: so what is asked does not
 depend on how many processes there are."""
@@ -108,7 +113,9 @@ class Study:
         self._known: list[Evaluation] = []
         """What the sampler has been told, in that order."""
         self._next = 1
-        self._late = 0
+        self._late = 0.0
+        self._settled_at = 0
+        """Trials that had ended at the last election."""
         self._fold_count = len(bench.folds)
         self._is_counted = bench.plan.trials is not None
         self._started = time.monotonic()
@@ -135,9 +142,16 @@ class Study:
         spaces = make_spaces(estimators, self._bench.task, plan.hyperparameters)
         pace = self._find_pace(estimators)
         self._fold_count = pace.fold_count
-        is_cheap = plan.predict_cost_s is not None
+        # Few large trees learn more of many rows than many small ones that cost the same.
+        is_cheap = plan.predict_cost_s is not None and not self._bench.task.has_many_rows
         spaces = focus(spaces, plan.hyperparameters, pace.rate, is_cheap=is_cheap)
-        self._sampler = Sampler(plan, spaces, self._bench.task, pace.rate)
+        self._sampler = Sampler(
+            plan,
+            spaces,
+            self._bench.task,
+            pace.rate,
+            lambda choice: hastened(choice, pace, self.assembler.max_rounds(choice)),
+        )
         if pace.is_slow and not self._is_counted:
             race(self._bench, self._crew, self._sampler, pace, self._end())
         self._pruner = Pruner(
@@ -192,7 +206,9 @@ class Study:
             while self._crew.has_free and self._may_start():
                 self._start()
             if not self._running and not self._may_start():
-                return
+                if not self._settle():
+                    return
+                continue
             for reply in self._crew.wait(self._end()):
                 self._advance(reply)
         self._abandon()
@@ -207,9 +223,18 @@ class Study:
         left_s = self._end() - time.monotonic()
         if len(self.evaluations) == 1:
             return left_s > 0
+        # First those that end within their share, then those that may take all that is left.
         return self._sampler.prefer(
-            lambda choice: left_s > MIN_SLOT_SHARE * self._expected_s(choice)
-        )
+            lambda choice: self._share(choice) * left_s > self._expected_s(choice)
+        ) or self._sampler.prefer(lambda choice: left_s > MIN_SLOT_SHARE * self._expected_s(choice))
+
+    def _settle(self) -> bool:
+        """Hold an election to see whether its model needs less time; tell if a trial may start."""
+        if self._is_counted or self._settled_at == len(self.evaluations):
+            return False
+        self._settled_at = len(self.evaluations)
+        self.assembler.settle(self.evaluations)
+        return self._may_start()
 
     def _expected_s(self, choice: Choice) -> float:
         """Seconds that a trial will take, by the estimator's cost and what others really took."""
@@ -241,6 +266,7 @@ class Study:
             until=self._trial_end(choice),
             known_count=len(self._known),
             max_rounds=self.assembler.max_rounds(choice),
+            max_cost_ns=self.assembler.max_cost_ns,
         )
         self._next += 1
         self._running[trial.number] = trial
@@ -252,7 +278,9 @@ class Study:
         limit = self._next - LAG if self._is_counted else self._next
         for each in self.evaluations[1:]:
             if each.number <= limit and each.number not in known:
-                self._sampler.tell(each.result, each.fold_scores)
+                # One without time is as bad as one that was pruned: such are not asked for again.
+                state = TrialState.PRUNED if each.is_out_of_time else each.result.state
+                self._sampler.tell(replace(each.result, state=state), each.fold_scores)
                 self._pruner.tell(each.number, each.fold_scores)
                 self._known.append(each)
 
@@ -261,13 +289,22 @@ class Study:
         now = time.monotonic()
         if self._is_counted:
             return self._end()
-        share = TRIAL_SHARE if len(self.evaluations) > 2 else FIRST_TRIAL_SHARE
-        if choice.estimator is EstimatorName.LINEAR:
-            share = MAX_LINEAR_SHARE
-        # What is fitted must also be kept before the end.
-        left_s = KEEP_SHARE * max(self._end() - now, 0.0)
+        left_s = self._usable_s
         wanted_s = PATIENT * self._expected_s(choice) if len(self.evaluations) > 2 else 0.0
-        return now + min(left_s, max(share * left_s, wanted_s))
+        return now + min(left_s, max(self._share(choice) * left_s, wanted_s))
+
+    @property
+    def _usable_s(self) -> float:
+        """Seconds that are left to fit in: what is fitted must also be kept before the end."""
+        left_s = max(self._end() - time.monotonic(), 0.0)
+        kept = [answer.keep_s for each in self.evaluations for answer in each.answers]
+        return min(KEEP_SHARE * left_s, max(left_s - max(kept, default=0.0), 0.0))
+
+    def _share(self, choice: Choice) -> float:
+        """Of the time that is left, what a trial may take."""
+        if choice.estimator is EstimatorName.LINEAR:
+            return MAX_LINEAR_SHARE
+        return TRIAL_SHARE if len(self.evaluations) > 2 else FIRST_TRIAL_SHARE
 
     def _advance(self, reply: Reply) -> None:
         """Take a fold's answer; go on with the next fold, or end the trial."""
@@ -283,7 +320,16 @@ class Study:
         elif reason := self._why_pruned(trial):
             self._end_trial(trial, TrialState.PRUNED, reason)
         else:
+            self._extend(trial)
             self._crew.fit(trial.number, trial.next_order(), trial.slot_s)
+
+    def _extend(self, trial: Trial) -> None:
+        """Let the other folds take as long as the first one, where that was not known before."""
+        answer = trial.answers[-1]
+        if len(trial.answers) > 1 or answer.is_cut or self._is_counted:
+            return
+        wanted_s = CAREFUL * (answer.took_s + answer.keep_s) * (trial.fold_count - 1)
+        trial.until = max(trial.until, time.monotonic() + min(wanted_s, self._usable_s))
 
     def _score(self, trial: Trial) -> float:
         """Score the last fold of a trial."""
@@ -328,7 +374,9 @@ class Study:
     ) -> None:
         """Note how a trial ended."""
         del self._running[trial.number]
-        self._late = self._late + 1 if is_out_of_time else 0
+        share = 1 - trial.left_share
+        late = REFUSED_SHARE if share < REFUSED_SHARE else 1.0
+        self._late = self._late + late if is_out_of_time else 0.0
         self._note(trial.finish(state, error, is_out_of_time=is_out_of_time))
 
     def _note(self, evaluation: Evaluation) -> None:

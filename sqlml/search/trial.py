@@ -69,6 +69,8 @@ class Trial:
     """Trials that had been told of when this one was asked for."""
     max_rounds: int | None = None
     """Boosting rounds that predictions can afford."""
+    max_cost_ns: float | None = None
+    """What a fit may cost a prediction."""
     started: float = field(default_factory=time.monotonic)
     scores: list[float] = field(default_factory=list)
     answers: list[FitAnswer] = field(default_factory=list)
@@ -78,6 +80,12 @@ class Trial:
         """Seconds that the next fold may take."""
         left = self.fold_count - len(self.scores)
         return max(self.until - time.monotonic(), 0.0) / max(left, 1)
+
+    @property
+    def left_share(self) -> float:
+        """The share of the trial's time that is left."""
+        left_s = max(self.until - time.monotonic(), 0.0)
+        return left_s / max(self.until - self.started, 1e-9)
 
     def next_order(self) -> FitOrder:
         """Order the fit of the next fold."""
@@ -89,6 +97,7 @@ class Trial:
             until=time.monotonic() + self.slot_s,
             fold=fold,
             max_rounds=self.max_rounds,
+            max_cost_ns=self.max_cost_ns,
         )
 
     def finish(

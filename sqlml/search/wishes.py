@@ -25,6 +25,8 @@ PLACES = {
     EstimatorName.EXTRA_TREES: (2.1, 5.0),
 }
 """Where an estimator's first setting comes in the order of all, and how far apart the next are."""
+LATE_LINEAR = (3.0, 10.0)
+"""Where many rows show what linear models miss, and make each of them take long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,8 @@ def make_portfolio(
     """Interleave the estimators' portfolios: each kind early. None comes twice."""
     placed: list[tuple[float, EstimatorName, Hyperparameters]] = []
     for name in spaces:
-        first, step = PLACES[name]
+        is_late = name is EstimatorName.LINEAR and task.has_many_rows
+        first, step = LATE_LINEAR if is_late else PLACES[name]
         for index, each in enumerate(ESTIMATORS[name].portfolio(task, rate)):
             placed.append((first + step * index, name, each))
     seen: list[Choice] = []

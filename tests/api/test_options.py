@@ -102,6 +102,17 @@ def test_without_options_the_search_has_its_own_defaults(connection):
         assert getattr(plan, field.name) == getattr(asked, field.name), field.name
 
 
+def test_models_that_run_as_sql_have_few_leaves(connection):
+    def small(**options):
+        options = check(connection, **options)
+        return make_plan(options, small=True, started=0.0, threads=1).hyperparameters
+
+    assert small() == {"num_leaves": 15, "learning_rate": 0.1, "max_leaf_nodes": 64}
+    assert small(num_leaves=7)["num_leaves"] == 7
+    assert small(estimators="extra_trees") == {"max_leaf_nodes": 64}
+    assert small(estimators="linear") == {}
+
+
 @pytest.mark.parametrize(
     ("given", "seconds"),
     [

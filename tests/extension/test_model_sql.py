@@ -451,7 +451,7 @@ def make_chain(depth: int) -> CompiledTree:
         left=(-1 - nodes).astype(np.int32),
         right=np.append(nodes[1:], -1 - depth).astype(np.int32),
         threshold=nodes.astype(np.float64) + 0.5,
-        leaves=np.arange(depth + 1.0),
+        leaves=np.arange(depth + 1.0)[:, None],
         counts=np.ones(depth + 1, dtype=np.uint32),
         words=np.zeros(0, dtype=np.uint32),
         bounds=np.zeros(0, dtype=np.int64),

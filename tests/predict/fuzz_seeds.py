@@ -10,11 +10,13 @@ from pathlib import Path
 
 from sqlml.compile.artifact import compile_model
 from sqlml.enums import ProblemType
+from sqlml.search.cost import MASK_LEAVES
 from sqlml.search.fitted import Blend, FittedModel
 from tests.compile.test_refusals import FULL
 from tests.extension.regress_models import MODELS
 from tests.predict.constructs import draw_model
 from tests.predict.models import draw_linear, fit_trees, get_output_count
+from tests.predict.test_all_outputs import fit, make_model
 
 SIZE_MAX = 16_384
 
@@ -48,6 +50,7 @@ def make_models() -> Iterator[FittedModel]:
     yield fit_trees(ProblemType.REGRESSION, 4, rounds=2, num_leaves=6, zero_as_missing=True)
     yield fit_trees(ProblemType.REGRESSION, 5, rounds=2, num_leaves=6, use_missing=False)
     yield fit_trees(ProblemType.REGRESSION, 6, rounds=3, num_leaves=6, min_data_in_leaf=1000)
+    yield make_model(fit(3, MASK_LEAVES + 1, trees=2))
     yield FULL
     yield from draw_small_models(12)
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 from sqlml.search import process
-from sqlml.search.estimators.estimator import Fit, Order
+from sqlml.search.estimators.estimator import Fit, Order, OutOfTime
 from sqlml.search.estimators.linear import Linear
 from sqlml.search.leaderboard import Hyperparameters
 
@@ -30,6 +30,8 @@ class Faulty:
                 bytearray(HUGE)
             case "print":
                 os.write(1, b"what a library prints\n")
+            case "refuse":
+                raise OutOfTime("there was time for 3 of 8 rows only")
         raise ValueError("singular matrix")
 
 

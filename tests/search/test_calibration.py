@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, log_softmax, softmax
 
 from sqlml.enums import ProblemType
-from sqlml.search.calibration import calibrate
+from sqlml.search.calibration import calibrate, find_scale
 
 
 def draw_binary(row_count, seed=0):
@@ -46,6 +46,21 @@ def test_pure_temperature_needs_no_offsets():
     scale, offsets = calibrate(raw * 4, truth, None, ProblemType.MULTICLASS)
     assert scale == pytest.approx(0.25, rel=0.15)
     assert offsets == ()
+
+
+@pytest.mark.parametrize("draw", [draw_binary, lambda rows: draw_classes(rows, 4)])
+def test_scale_alone_is_found_of_rows_that_count(draw):
+    raw, truth = draw(9000)
+    assert find_scale(raw * 3, truth, None) == pytest.approx(1 / 3, rel=0.15)
+    weight = np.append(np.ones(5000), np.zeros(4000))
+    truth[5000:] = 0
+    assert find_scale(raw * 3, truth, weight) == pytest.approx(1 / 3, rel=0.15)
+    assert find_scale(raw[:10] * 3, truth[:10], None) == 1
+
+
+def test_scale_of_a_model_that_is_always_right_has_a_limit():
+    truth = np.tile([0.0, 1.0], 30)
+    assert find_scale(truth[:, None] - 0.5, truth, None) == 4
 
 
 def test_right_scores_hardly_change():

@@ -11,16 +11,18 @@ import pytest
 
 from sqlml.enums import ProblemType
 from sqlml.search.encoder import Encoded
+from sqlml.search.estimators import linear
 from sqlml.search.estimators.baseline import BaselineFitter
 from sqlml.search.estimators.boosting import LightGBMFitter
 from sqlml.search.estimators.estimator import Order, OutOfTime
 from sqlml.search.estimators.linear import SETTINGS as LINES
-from sqlml.search.estimators.linear import LinearFitter
+from sqlml.search.estimators.linear import Linear, LinearFitter
 from sqlml.search.estimators.unit import make_unit
 from sqlml.search.fitted import FeatureOp, TreePart
 from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.metrics import METRICS
 from sqlml.search.scores import predicted
+from sqlml.search.space import Choices, Range
 from tests.search.replay import booster_of, linear_of, replay_linear
 from tests.search.samples import order, sample_of
 from tests.search.tables import dataset_of, read_table
@@ -203,3 +205,23 @@ def test_linear_without_time_is_refused():
     sample = sample_of(read_table("california_housing"))
     with pytest.raises(OutOfTime, match="rows only"):
         LinearFitter(sample).fit(LINES[0], Order(until=time.monotonic()))
+
+
+def test_linear_without_room_is_refused_and_not_tried():
+    rng = np.random.default_rng(0)
+    numbers = {f"x{place}": rng.normal(size=1500) for place in range(64)}
+    sample = sample_of(dataset_of("y", y=[f"class {row % 10}" for row in range(1500)], **numbers))
+    with pytest.raises(OutOfTime, match="room for 488 of 1500 rows only: 256 values"):
+        LinearFitter(sample).fit({"l2": 1.0, "segments": 4, "l1_ratio": 0.5}, order())
+    for class_count, ratios, most in ((3, (0.0, 0.5), 13), (10, (0.0,), 15)):
+        task = replace(sample.task, class_count=class_count)
+        space = Linear().space(task)
+        assert space["l1_ratio"] == Choices(ratios)
+        segments = space["segments"]
+        assert isinstance(segments, Range)
+        assert segments.high == most
+        slow = linear.SPARSE_COST if ratios[-1] else 1.0
+        assert linear.MAX_CELLS / (slow * 64 * most * class_count) >= linear.MIN_ROWS
+        portfolio = Linear().portfolio(task, 0.1)
+        assert {setting["l1_ratio"] for setting in portfolio} == set(ratios)
+        assert max(int(setting["segments"]) for setting in portfolio) == most

@@ -135,6 +135,20 @@ def test_memory_is_shared_by_the_processes():
     assert half >= 1 << 30
 
 
+def test_trials_that_are_refused_at_once_do_not_end_the_search():
+    plan = Plan(
+        deadline=time.monotonic() + 600.0,
+        trials=6,
+        folds=2,
+        estimators=(EstimatorName.LINEAR,),
+        processes=1,
+    )
+    with closing(Pool(command=(sys.executable, "-m", "tests.search.faulty", "refuse"))) as pool:
+        leaderboard = search(small_table(), plan, lambda progress: None, pool=pool)
+    states = [trial.state for trial in leaderboard.trials]
+    assert states == [TrialState.COMPLETE, *[TrialState.FAIL] * 6]
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [

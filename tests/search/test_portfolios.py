@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sqlml.enums import EstimatorName
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.goal import goal_space
 from sqlml.search.metrics import METRICS
 from sqlml.search.space import Choices, Dimension, Range
+from sqlml.search.wishes import make_portfolio, make_spaces
 from tests.search.samples import order, sample_of
 from tests.search.tables import dataset_of, read_table
 
@@ -52,14 +54,16 @@ def sample(request):
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.3])
-def test_portfolio_is_in_the_space(sample, name, rate):
+@pytest.mark.parametrize("row_count", [None, 100_000])
+def test_portfolio_is_in_the_space(sample, name, rate, row_count):
     estimator = ESTIMATORS[name]
-    space, portfolio = estimator.space(sample.task), estimator.portfolio(sample.task, rate)
+    task = replace(sample.task, row_count=row_count or sample.task.row_count)
+    space, portfolio = estimator.space(task), estimator.portfolio(task, rate)
     assert portfolio
     for setting in portfolio:
         assert setting.keys() == space.keys()
         assert all(contains(space[key], value) for key, value in setting.items())
-        assert estimator.cost(sample.task, setting) >= 0
+        assert estimator.cost(task, setting) >= 0
     different = [set(setting.items()) for setting in portfolio]
     assert all(each not in different[:index] for index, each in enumerate(different))
 
@@ -82,6 +86,19 @@ def test_portfolio_and_corners_of_the_space_can_be_fitted(sample, name):
         raw = fit.raw(small.rows)
         assert raw.shape == (rows.size, small.task.output_count)
         assert np.isfinite(raw).all()
+
+
+@pytest.mark.parametrize(("has_encodings", "encoding"), [(True, "means"), (False, "codes")])
+def test_many_rows_are_for_large_trees_first(has_encodings, encoding):
+    task = sample_of(read_table("titanic")).task
+    task = replace(task, row_count=100_000, has_encodings=has_encodings, has_texts=False)
+    estimators = (EstimatorName.LINEAR, EstimatorName.LIGHTGBM)
+    choices = list(make_portfolio(make_spaces(estimators, task, {}), task, 0.1))
+    assert choices[0].estimator is EstimatorName.LIGHTGBM
+    assert choices[0].hyperparameters["encoding"] == encoding
+    assert int(choices[0].hyperparameters["num_leaves"]) > 100
+    assert EstimatorName.LINEAR in {each.estimator for each in choices}
+    assert "stacked" not in {each.hyperparameters.get("encoding") for each in choices}
 
 
 @pytest.mark.parametrize(

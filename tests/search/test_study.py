@@ -12,7 +12,9 @@ import pytest
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.extract.dataset import Column
-from sqlml.search import study
+from sqlml.search import assemble, study
+from sqlml.search.assemble import SURE_COST_SHARE, Assembler
+from sqlml.search.cost import MAX_SPLITS
 from sqlml.search.fitted import FittedModel, LinearPart, TreePart
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress
 from sqlml.search.metrics import find_metric
@@ -190,7 +192,8 @@ def test_leaderboard_tells_what_happened(pool):
     assert sum(weights) == pytest.approx(1.0)
     assert weights == sorted(weights, reverse=True)
     assert leaderboard.members[0].number == leaderboard.winner.number
-    assert sum(leaderboard.model.weights) == pytest.approx(1.0)
+    # Each member's raw scores are as sure as they may be.
+    assert 0.3 < sum(leaderboard.model.weights) < 3.0
     assert 0 < leaderboard.predict_cost_ns < 10_000
     assert all(trial.predict_cost_ns > 0 for trial in leaderboard.trials)
 
@@ -204,6 +207,45 @@ def test_cost_of_a_prediction_decides_how_many_fits_answer(run, limit_s, fit_cou
         assert leaderboard.split == "3-fold cross-validation, then fit on all 150 rows"
     else:
         assert leaderboard.split == "3-fold cross-validation, models of 3 folds together"
+
+
+def test_members_are_as_sure_as_they_may_be(run, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(size=(2, 400))
+    y = np.where(x + z + rng.normal(size=400) > 0, "yes", "no")
+    options = {"trials": 4, "folds": 2, "estimators": (LINEAR, EXTRA_TREES), "metric": "log_loss"}
+    plain = run(dataset_of("y", y=y, x=x, z=z), **options)
+    monkeypatch.setattr(
+        Assembler, "_find_scales", lambda self, candidates: dict.fromkeys(range(9), 2.0)
+    )
+    doubled = run(dataset_of("y", y=y, x=x, z=z), **options)
+    shares = [member.weight for member in doubled.members]
+    assert sum(shares) == pytest.approx(1)
+    assert sum(doubled.model.weights) == pytest.approx(2)
+    assert sum(plain.model.weights) != pytest.approx(1)
+    assert doubled.score == pytest.approx(plain.score, rel=0.1)
+
+
+def test_forest_leaves_half_of_the_cost_to_others(run):
+    options = {"trials": 1, "folds": 2, "estimators": (EXTRA_TREES,)}
+    limit_s = 3e-6
+    cheap, dear = (
+        run(small(400), **options, predict_cost_s=each).trials[1] for each in (limit_s, None)
+    )
+    half_ns = SURE_COST_SHARE * limit_s * 1e9 / 2
+    # The features of a row come on top.
+    assert 0.7 * half_ns < cheap.predict_cost_ns < 1.2 * half_ns < dear.predict_cost_ns
+    assert cheap.hyperparameters == dear.hyperparameters
+
+
+@pytest.mark.parametrize(("max_splits", "fit_count"), [(MAX_SPLITS, 3), (5000, 1)])
+def test_forests_are_not_bagged_where_bins_would_be_too_many(
+    run, monkeypatch, max_splits, fit_count
+):
+    monkeypatch.setattr(assemble, "MAX_SPLITS", max_splits)
+    options = {"trials": 1, "folds": 3, "estimators": (EXTRA_TREES,), "predict_cost_s": 1e-3}
+    (member,) = run(small(400), **options).members
+    assert member.fit_count == fit_count
 
 
 def test_large_table_is_scored_by_a_holdout(run):

@@ -124,29 +124,34 @@ typedef struct Shape
 	bool		is_chain;		/* every split is of the rightmost leaf */
 	uint32_t	only_feature;	/* UINT32_MAX: any */
 	bool		is_categorical;	/* every split; else some are */
+	uint32_t	class_count;	/* as many outputs; 0: a regression of one */
+	bool		has_all_outputs;	/* each tree adds to all of them */
 } Shape;
 
 static void
-put_model(Writer *writer)
+put_model(Writer *writer, uint32_t class_count)
 {
 	size_t		start = begin_section(writer, 1);
+	SqlmlLink	link = class_count > 0 ? SQLML_SOFTMAX : SQLML_IDENTITY;
 
-	put_u32(writer, SQLML_REGRESSION);
-	put_u32(writer, 1);
-	put_u32(writer, 0);
-	put_u32(writer, SQLML_IDENTITY);
+	put_u32(writer, class_count > 0 ? SQLML_MULTICLASS : SQLML_REGRESSION);
+	put_u32(writer, class_count > 0 ? class_count : 1);
+	put_u32(writer, class_count);
+	for (uint32_t i = 0; i < class_count; i++)
+		put_text(writer, "a class");
+	put_u32(writer, link);
 	put_u32(writer, 0);
 	put_double(writer, 1);
 	put_u32(writer, 0);
 	put_double(writer, 0);
 	put_u32(writer, 1);
 	put_double(writer, 1);
-	put_u32(writer, SQLML_IDENTITY);
+	put_u32(writer, link);
 	end_section(writer, start);
 }
 
 static Writer
-begin_artifact(void)
+begin_artifact(uint32_t class_count)
 {
 	Writer		writer = {0};
 
@@ -155,7 +160,7 @@ begin_artifact(void)
 	put_u32(&writer, 0);
 	put_u64(&writer, 0);
 	put_u64(&writer, 0);
-	put_model(&writer);
+	put_model(&writer, class_count);
 	return writer;
 }
 
@@ -261,7 +266,7 @@ put_tree(Writer *writer, const Shape *shape)
 	put_u32(writer, shape->word_count);
 	for (uint32_t node = 0; node < node_count; node++)
 		put_node(writer, shape, children[2 * node], children[2 * node + 1]);
-	for (uint32_t leaf = 0; leaf < leaf_count; leaf++)
+	for (uint32_t i = 0; i < leaf_count * (shape->has_all_outputs ? shape->class_count : 1); i++)
 		put_double(writer, (double) draw(UINT32_MAX) / (1 + draw(1000000)));
 	for (uint32_t leaf = 0; leaf < leaf_count; leaf++)
 		put_u32(writer, 1);
@@ -274,12 +279,12 @@ put_tree(Writer *writer, const Shape *shape)
 static Writer
 write_artifact(const Shape *shape)
 {
-	Writer		writer = begin_artifact();
+	Writer		writer = begin_artifact(shape->class_count);
 	size_t		start;
 
 	put_columns_and_features(&writer);
 	start = begin_section(&writer, 4);
-	put_u32(&writer, 0);
+	put_u32(&writer, shape->has_all_outputs ? 2 : 0);
 	put_u32(&writer, shape->tree_count);
 	for (uint32_t i = 0; i < shape->tree_count; i++)
 		put_tree(&writer, shape);
@@ -378,13 +383,16 @@ score_rows(const SqlmlModel *model, const SqlmlValue *values, double *scores)
 	SqlmlWorkspace *workspace = sqlml_make_workspace(model, memory);
 
 	for (uint32_t row = 0; row < ROW_COUNT; row++)
-		sqlml_score(model, values + row * FEATURE_COUNT, workspace, scores + row);
+		sqlml_score(model, values + row * FEATURE_COUNT, workspace,
+					scores + (size_t) row * model->output_count);
 	free(memory);
 }
 
 /*
  * Tests
  */
+
+#define CLASS_MOST 9
 
 static uint32_t compared_count[4][4];
 
@@ -394,12 +402,12 @@ compare(const Writer *artifact, EvaluatorKind kind, InstructionSet instructions,
 {
 	Memory		memory = {0, 0};
 	SqlmlModel *model = open_model(artifact, &memory, kind, instructions);
-	double		scores[ROW_COUNT];
+	double		scores[ROW_COUNT * CLASS_MOST];
 
 	if (get_evaluator(&model->parts[0]) == kind)
 	{
 		score_rows(model, values, scores);
-		if (memcmp(scores, expected, sizeof(scores)) != 0)
+		if (memcmp(scores, expected, ROW_COUNT * model->output_count * sizeof(double)) != 0)
 		{
 			fprintf(stderr, "test: evaluator %d with instructions %d differs from the plain walk\n",
 					kind, instructions);
@@ -415,19 +423,36 @@ compare(const Writer *artifact, EvaluatorKind kind, InstructionSet instructions,
 	}
 }
 
+/* Every third model is of classes, every sixth has trees that add to all of them */
+static Shape
+draw_shape(uint32_t number)
+{
+	static const uint32_t leaf_most[] = {1, 2, 31, 32, 33, 64, 65, 300};
+	Shape		shape = {1 + draw(150), leaf_most[number % 8], 1 + draw(3), false, UINT32_MAX, false,
+		0, false};
+
+	if (number % 3 == 0)
+	{
+		shape.class_count = 2 + draw(CLASS_MOST - 1);
+		shape.has_all_outputs = number % 2 == 0;
+		if (!shape.has_all_outputs)
+			shape.tree_count *= shape.class_count;
+	}
+	return shape;
+}
+
 static void
 test_evaluators(void)
 {
 	static SqlmlValue values[ROW_COUNT * FEATURE_COUNT];
-	static const uint32_t leaf_most[] = {1, 2, 31, 32, 33, 64, 65, 300};
 
 	for (uint32_t i = 0; i < MODEL_COUNT; i++)
 	{
-		Shape		shape = {1 + draw(150), leaf_most[i % 8], 1 + draw(3), false, UINT32_MAX, false};
+		Shape		shape = draw_shape(i);
 		Writer		artifact = write_artifact(&shape);
 		Memory		memory = {0, 0};
 		SqlmlModel *plain = open_model(&artifact, &memory, EVALUATOR_PLAIN, INSTRUCTIONS_ANY);
-		double		expected[ROW_COUNT];
+		double		expected[ROW_COUNT * CLASS_MOST];
 
 		draw_rows(values);
 		score_rows(plain, values, expected);
@@ -461,15 +486,17 @@ test_hostile_sizes(void)
 		EvaluatorKind kind;
 	}			cases[] = {
 		/* a chain of more splits, with more thresholds, than a walk can number */
-		{{1, 100000, 1, true, 4, false}, EVALUATOR_PLAIN},
+		{{1, 100000, 1, true, 4, false, 0, false}, EVALUATOR_PLAIN},
 		/* one long set, which every split of a number shares */
-		{{200, 60, 20000, false, 4, true}, EVALUATOR_PLAIN},
+		{{200, 60, 20000, false, 4, true, 0, false}, EVALUATOR_PLAIN},
 		/* more sets than a walk has cells */
-		{{8000, 300, 3, false, 0, true}, EVALUATOR_PLAIN},
+		{{8000, 300, 3, false, 0, true, 0, false}, EVALUATOR_PLAIN},
 		/* splits so many on one feature that asking them all would take long */
-		{{20000, 64, 1, false, 4, false}, EVALUATOR_PLAIN},
+		{{20000, 64, 1, false, 4, false, 0, false}, EVALUATOR_PLAIN},
 		/* many small trees are no attack */
-		{{20000, 2, 1, false, UINT32_MAX, false}, EVALUATOR_MASKS}
+		{{20000, 2, 1, false, UINT32_MAX, false, 0, false}, EVALUATOR_MASKS},
+		/* long rows of leaves, of trees that split nothing */
+		{{1000, 1, 1, false, UINT32_MAX, false, 3000, true}, EVALUATOR_WALK}
 	};
 
 	for (uint32_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
@@ -584,7 +611,7 @@ compare_hashes(const void *left, const void *right)
 static Writer
 write_vocabulary(const uint64_t *hashes, uint32_t count)
 {
-	Writer		writer = begin_artifact();
+	Writer		writer = begin_artifact(0);
 	size_t		start = begin_section(&writer, 2);
 
 	put_u32(&writer, 1);

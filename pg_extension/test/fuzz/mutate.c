@@ -16,6 +16,8 @@
 #define SECTION_HEADER_SIZE 16
 #define SECTION_MAX 12
 #define ARTIFACT_SIZE_MAX 16384
+#define SECTION_TREES 4
+#define TREES_FLAGS 4			/* of which one is too many */
 
 typedef struct Section
 {
@@ -233,6 +235,8 @@ mutate(Random *random, const Seeds *seeds)
 
 		if (draw_one_in(random, 100))
 			shuffle(random, &draft, &other);
+		else if (section->kind == SECTION_TREES && section->size >= 4 && draw_one_in(random, 20))
+			store(section->payload, draw_below(random, TREES_FLAGS + 1), 4);
 		else if (draw_one_in(random, 6))
 			resize(random, section, &other.sections[draw_below(random, other.count)]);
 		else

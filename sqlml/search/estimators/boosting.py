@@ -38,6 +38,8 @@ UNSTOPPED_ROUNDS = 150
 """Where early stopping cannot be: later rounds change the trees that are there (DART), or
 add nothing to overfit (random forest)."""
 FOREST_BAGGING = 0.63
+USUAL_BINS, MANY_ROWS_BINS = 255, 511
+"""Values of a number are told apart in so many bins: a time of a year has more than 255 days."""
 HUBER_SHARE = 0.5
 """Errors beyond this share of the median deviation from the median count linearly."""
 
@@ -292,6 +294,7 @@ class LightGBMFitter:
     def _common(self) -> dict[str, object]:
         """Get the parameters that every use of LightGBM here shares."""
         return {
+            "max_bin": MANY_ROWS_BINS if self._sample.task.has_many_rows else USUAL_BINS,
             "feature_pre_filter": False,
             "deterministic": True,
             "force_row_wise": True,

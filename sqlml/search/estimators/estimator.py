@@ -22,9 +22,11 @@ from sqlml.search.metrics import Metric
 from sqlml.search.space import Dimension
 from sqlml.search.target import Target, TargetFacts, describe_target
 
+MANY_ROWS = 50_000
+
 
 class OutOfTime(Exception):
-    """A fit could not be done before its time was over."""
+    """A fit could not be done in the time that is left, or that such a fit may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,11 @@ class Task:
     has_encodings: bool
     """Whether there are categories that are worth target means."""
     facts: TargetFacts
+
+    @property
+    def has_many_rows(self) -> bool:
+        """Whether there are rows enough for finer splits and larger trees from the start."""
+        return self.row_count >= MANY_ROWS
 
     @property
     def output_count(self) -> int:
@@ -101,6 +108,8 @@ class Order:
     """Boosting rounds, where an earlier fit has found them."""
     max_rounds: int | None = None
     """Boosting rounds that predictions can afford."""
+    max_cost_ns: float | None = None
+    """What the fit may cost a prediction, which decides how many trees a forest has."""
 
     @property
     def left_s(self) -> float:
@@ -141,7 +150,7 @@ class Fitter(Protocol):
     """An estimator bound to a sample, so that what all fits share is made once."""
 
     def fit(self, hyperparameters: Hyperparameters, order: Order) -> Fit:
-        """Fit on the ordered rows. Raises `OutOfTime` where there is no time for any fit."""
+        """Fit on the ordered rows. Raises `OutOfTime` where it would take too long."""
         ...
 
 

@@ -67,6 +67,18 @@ CHANGES: tuple[Hyperparameters, ...] = (
 What each setting to try first changes of `BASE`; those not in the space are left out. Trees
 of more than 64 leaves cost six times as much at prediction: docs/decisions/0010.
 """
+SMOOTH: Hyperparameters = {"cat_smooth": 60.0, "min_data_per_group": 200}
+MANY_ROWS_CHANGES: tuple[Hyperparameters, ...] = (
+    {"encoding": MEANS, "num_leaves": 255, "feature_fraction": 0.5, **SMOOTH},
+    {"num_leaves": 127, "feature_fraction": 0.6, **SMOOTH},
+    {"encoding": MEANS, "num_leaves": 63, "feature_fraction": 0.4, **SMOOTH},
+    {"encoding": MEANS, "num_leaves": 255, "feature_fraction": 0.8, "lambda_l2": 10.0, **SMOOTH},
+    {"num_leaves": 255, "feature_fraction": 0.4, "min_data_in_leaf": 60, **SMOOTH},
+)
+"""
+What comes first for many rows: they bear more leaves, and trees that split on sets of levels
+remember rows.
+"""
 
 
 class LightGBM:
@@ -98,7 +110,8 @@ class LightGBM:
         space = self.space(task)
         base = {**BASE, **goal_defaults(task)}
         made: list[Hyperparameters] = []
-        for change in CHANGES:
+        changes = (*MANY_ROWS_CHANGES, *CHANGES) if task.has_many_rows else CHANGES
+        for change in changes:
             setting = {**base, **change}
             if _is_likely(setting, task) and _is_known(setting, space) and setting not in made:
                 made.append(setting)
@@ -131,9 +144,11 @@ def _is_likely(setting: Hyperparameters, task: Task) -> bool:
     Tell whether a setting may help; the sampler may try it in any case.
 
     Scores of a linear model help trees where it reads what they cannot: texts, or categories
-    of many levels. Balanced classes help metrics of classes.
+    of many levels, whose means many rows make good enough. Balanced classes help metrics of
+    classes.
     """
-    if setting["encoding"] == STACKED and not (task.has_texts or task.has_encodings):
+    are_levels_hard = task.has_encodings and not task.has_many_rows
+    if setting["encoding"] == STACKED and not (task.has_texts or are_levels_hard):
         return False
     is_balanced = setting.get("class_weight") == "balanced"
     return not is_balanced or task.metric.kind is PredictionKind.CLASS

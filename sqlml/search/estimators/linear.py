@@ -42,6 +42,9 @@ FREE_CELLS = 250_000
 MIN_ROWS = 500
 SPARSE_COST = 4.0
 """Selecting weights takes so many times as long as shrinking them."""
+MAX_SEGMENTS = 32
+SPARSE_SEGMENTS = 8
+"""Trials select weights only where there is room for rows of so many segments."""
 
 HELPER: Hyperparameters = {"l2": 3.0, "segments": 4, "l1_ratio": 0.0}
 """What helps other estimators, by its scores."""
@@ -64,16 +67,19 @@ class Linear:
         """Get the hyperparameters that trials choose."""
         return {
             "l2": Range(low=1e-2, high=1e3, is_log=True),
-            "segments": Range(low=1, high=32, is_log=True, is_integer=True),
-            "l1_ratio": Choices((0.0, 0.5)),
+            "segments": Range(low=1, high=_most_segments(task), is_log=True, is_integer=True),
+            "l1_ratio": Choices((0.0, 0.5) if _may_select(task) else (0.0,)),
             **goal_space(task),
         }
 
     def portfolio(self, task: Task, rate: float) -> tuple[Hyperparameters, ...]:
         """Make the settings to try first."""
-        space = self.space(task)
-        known = [setting for setting in SETTINGS if setting.keys() <= space.keys()]
-        return tuple({**goal_defaults(task), **setting} for setting in known)
+        space, most = self.space(task), _most_segments(task)
+        return tuple(
+            {**goal_defaults(task), **setting, "segments": min(int(setting["segments"]), most)}
+            for setting in SETTINGS
+            if setting.keys() <= space.keys() and (_may_select(task) or not setting["l1_ratio"])
+        )
 
     def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
         """Estimate the seconds of a fit."""
@@ -85,6 +91,23 @@ class Linear:
     def fitter(self, sample: Sample) -> "LinearFitter":
         """Bind it to a sample."""
         return LinearFitter(sample)
+
+
+def _most_segments(task: Task) -> int:
+    """Count the segments that trials may have, whether they select weights or not."""
+    return _roomy_segments(task, SPARSE_COST if _may_select(task) else 1.0)
+
+
+def _may_select(task: Task) -> bool:
+    """Tell whether there is room to select weights."""
+    return _roomy_segments(task, SPARSE_COST) >= SPARSE_SEGMENTS
+
+
+def _roomy_segments(task: Task, slow: float) -> int:
+    """Count the segments with which there is room for rows enough, were all features numbers."""
+    needed = min(MIN_ROWS, max(task.row_count, 1))
+    cells = slow * needed * max(task.feature_count, 1) * task.output_count
+    return min(max(int(MAX_CELLS / cells), 1), MAX_SEGMENTS)
 
 
 class LinearFitter:
@@ -137,10 +160,15 @@ class LinearFitter:
         """Choose the rows to fit on, at random where there are too many for the time."""
         rows = np.arange(len(self._sample.target)) if order.train is None else order.train
         affordable = max(FREE_CELLS, CELLS_PER_SECOND * order.left_s) if order.left_s > 0 else 0
-        cells = min(MAX_CELLS, affordable) / slow
-        limit = int(cells / max(design.width, 1) / self._sample.task.output_count)
+        row_cells = slow * max(design.width, 1) * self._sample.task.output_count
+        room, limit = (int(cells / row_cells) for cells in (MAX_CELLS, min(MAX_CELLS, affordable)))
         if rows.size <= limit:
             return rows
+        if room < MIN_ROWS:
+            raise OutOfTime(
+                f"there was room for {room} of {rows.size} rows only: {design.width:.0f} values "
+                f"each, for {self._sample.task.output_count} outputs"
+            )
         if limit < MIN_ROWS:
             raise OutOfTime(f"there was time for {limit} of {rows.size} rows only")
         rng = np.random.default_rng(self._sample.seed)

@@ -1,0 +1,89 @@
+"""
+What a search can afford: folds by rows and time, rates by what predictions may cost.
+"""
+
+import time
+
+import numpy as np
+import pytest
+
+from sqlml.enums import EstimatorName
+from sqlml.search import bench, study
+from sqlml.search.assemble import Assembler
+from sqlml.search.estimators.estimator import Choice
+from sqlml.search.plan import Plan
+from sqlml.search.probe import Pace, hastened
+from tests.search.tables import dataset_of
+
+PACE = Pace(rate=0.05, fold_count=3, rounds_times_rate=20.0)
+
+
+def choice_of(**hyperparameters):
+    """Choose LightGBM."""
+    return Choice(estimator=EstimatorName.LIGHTGBM, hyperparameters=hyperparameters)
+
+
+@pytest.mark.parametrize(
+    ("rate", "max_rounds", "expected"),
+    [(0.03, 100, 0.1), (0.25, 100, 0.25), (0.03, 10, 0.3), (0.03, 5000, 0.03), (0.03, None, 0.03)],
+)
+def test_rate_is_no_slower_than_predictions_afford(rate, max_rounds, expected):
+    choice = choice_of(learning_rate=rate, num_leaves=31)
+    found = hastened(choice, PACE, max_rounds)
+    assert found.hyperparameters == {"learning_rate": expected, "num_leaves": 31}
+
+
+def test_rates_stay_where_nothing_was_measured_or_there_are_none():
+    choice = choice_of(learning_rate=0.03)
+    assert hastened(choice, Pace(rate=0.06, fold_count=3), 10) == choice
+    linear = Choice(estimator=EstimatorName.LINEAR, hyperparameters={"l2": 1.0})
+    assert hastened(linear, PACE, 10) == linear
+
+
+@pytest.mark.parametrize(
+    ("cells_per_second", "options", "fold_count"),
+    [
+        (100, {}, 5),
+        (1, {}, 1),
+        (1, {"folds": 4}, 4),
+        (1, {"trials": 2}, 5),
+        (1, {"holdout": 0.0}, 5),
+    ],
+)
+def test_many_rows_for_little_time_have_one_fold(
+    monkeypatch, cells_per_second, options, fold_count
+):
+    monkeypatch.setattr(bench, "LONE_FOLD_CELLS_PER_SECOND", cells_per_second)
+    rng = np.random.default_rng(0)
+    dataset = dataset_of("y", y=rng.normal(size=12_000), x=rng.normal(size=12_000))
+    plan = Plan(deadline=time.monotonic() + 600.0, processes=1, **options)
+    folds = bench.make_bench(dataset, plan).folds
+    assert len(folds) == fold_count
+    if fold_count == 1:
+        assert folds[0].train.size > 6 * folds[0].valid.size
+
+
+def test_an_election_may_free_time_that_was_kept_back(pool, monkeypatch):
+    assemblers = []
+
+    class Watched(Assembler):
+        def __init__(self, bench, crew):
+            super().__init__(bench, crew)
+            assemblers.append(self)
+
+        def assemble(self, evaluations):
+            # One member is all that predictions can afford; four were expected.
+            before = self.reserve_s(evaluations)
+            self.settle(evaluations)
+            assert 0 < self.reserve_s(evaluations) < before
+            return super().assemble(evaluations)
+
+    monkeypatch.setattr(study, "Assembler", Watched)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    dataset = dataset_of("y", y=x + rng.normal(size=300), x=x)
+    plan = Plan(
+        deadline=time.monotonic() + 600.0, trials=5, folds=8, predict_cost_s=1e-9, processes=1
+    )
+    study.search(dataset, plan, lambda progress: None, pool=pool)
+    assert len(assemblers) == 1
