@@ -46,6 +46,10 @@ MAX_REFIT_SHARE = 0.2
 EXPECTED_MEMBERS = 4
 ELECTION_SCORES = 1000
 """Choosing weights and judging them takes as long as so many scores, roughly."""
+JUDGED_ELECTION = 4.0
+"""The same in times that the last election took."""
+JUDGING_SHARE = 0.4
+"""Of that time, what judging takes at least."""
 MAX_ELECTION_SHARE = 0.05
 LEAST_SCORES = 200
 """Without time for so many scores the best trial stands alone."""
@@ -76,6 +80,7 @@ class Assembler:
         self._scales: dict[int, float] = {}
         self._started = time.monotonic()
         self._settled_s: float | None = None
+        self._elected_s = 0.0
         self.score_time_s = 0.0
         """Seconds that the last score took."""
 
@@ -132,8 +137,10 @@ class Assembler:
 
     def settle(self, evaluations: list[Evaluation]) -> None:
         """Hold an election, whose members decide the reserve from now on."""
-        candidates = self._stand(evaluations)
-        self._settled_s = self._needed_s(self._bagged(self._elect(candidates)))
+        started = time.monotonic()
+        elected = self._bagged(self._elect(self._stand(evaluations)))
+        self._elected_s = time.monotonic() - started
+        self._settled_s = self._needed_s(elected)
 
     def _needed_s(self, elected: list[Elected]) -> float:
         """Seconds that electing, fitting and reading these will take."""
@@ -159,7 +166,10 @@ class Assembler:
 
     def _election_time_s(self) -> float:
         """Seconds that choosing and judging weights will take."""
-        return min(ELECTION_SCORES * self.score_time_s, MAX_ELECTION_SHARE * self._time_s)
+        scores_s = ELECTION_SCORES * self.score_time_s
+        return min(
+            max(scores_s, JUDGED_ELECTION * self._elected_s), MAX_ELECTION_SHARE * self._time_s
+        )
 
     def interim(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make a model of the best single trial, without any further fit."""
@@ -207,8 +217,9 @@ class Assembler:
     ) -> Leaderboard:
         """Fit what is to be fitted, judge and describe."""
         bench = self._bench
-        judged = self._judge(elected, candidates, evaluations[0])
+        # Fits on all rows are worth more than a narrower interval, so judging has what is left.
         shares, refit_count = self._shares(elected, has_time=has_time)
+        judged = self._judge(elected, candidates, evaluations[0])
         model = unite(bench, shares, judged.finish)
         checked = bench.held if bench.held_count else np.arange(bench.rows.size)
         checked = checked[:MAX_CHECKED_ROWS]
@@ -381,7 +392,8 @@ class Assembler:
 
     def _refit(self, elected: list[Elected]) -> dict[int, FitAnswer]:
         """Fit on all rows what there is time for; a fit that time has cut does not count."""
-        until = self._bench.plan.deadline - LAST_WORDS_S
+        judging_s = JUDGING_SHARE * self._election_time_s()
+        until = self._bench.plan.deadline - LAST_WORDS_S - judging_s
         processes = self._bench.process_count
         left_s = (until - time.monotonic()) * processes
         orders: list[tuple[int, FitOrder]] = []
