@@ -8,7 +8,7 @@ and what there is time for, and the honest score.
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
 from sqlml.search.bench import Bench
 from sqlml.search.calibration import calibrate, find_scale
-from sqlml.search.cost import MAX_SPLITS, PartFacts, part_cost_ns, predict_cost_ns
+from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
 from sqlml.search.crew import Crew
 from sqlml.search.ensemble import Allowance, cross_fit_raw, select_raw_weights
 from sqlml.search.estimators.boosting import MAX_ROUNDS
@@ -53,6 +53,8 @@ JUDGING_SHARE = 0.4
 MAX_ELECTION_SHARE = 0.05
 LEAST_SCORES = 200
 """Without time for so many scores the best trial stands alone."""
+UNLIMITED_COST_S = 1e-3
+"""What a row may cost where there is no limit; the room that a model has matters before that."""
 LAST_WORDS_S = 0.1
 SURE_COST_SHARE = 0.65
 """Estimates of the cost of predictions may be too low, by a half where other work is done."""
@@ -85,16 +87,12 @@ class Assembler:
         """Seconds that the last score took."""
 
     @property
-    def max_cost_ns(self) -> float | None:
+    def max_cost_ns(self) -> float:
         """What one fit may cost a prediction: half of the limit, the rest is for others."""
-        limit_ns = self._limit_ns()
-        return None if limit_ns == math.inf else MAX_FIT_SHARE * limit_ns
+        return MAX_FIT_SHARE * self._limit_ns()
 
-    def max_rounds(self, choice: Choice) -> int | None:
+    def max_rounds(self, choice: Choice) -> int:
         """Count the boosting rounds that leave half of what a prediction may cost to others."""
-        limit_ns = self.max_cost_ns
-        if limit_ns is None:
-            return None
         leaves = int(choice.hyperparameters.get("num_leaves", USUAL_LEAVES))
 
         def cost_ns(rounds: int) -> float:
@@ -107,7 +105,7 @@ class Assembler:
             )
             return part_cost_ns(facts)
 
-        rounds = bisect_right(range(1, MAX_ROUNDS), limit_ns, key=cost_ns)
+        rounds = bisect_right(range(1, MAX_ROUNDS), self.max_cost_ns, key=cost_ns)
         return max(rounds, MIN_ROUNDS)
 
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
@@ -435,9 +433,8 @@ class Assembler:
 
     def _limit_ns(self) -> float:
         """What the parts of a model may cost a row."""
-        limit_s = self._bench.plan.predict_cost_s
-        if limit_s is None:
-            return math.inf
+        wished_s = self._bench.plan.predict_cost_s
+        limit_s = UNLIMITED_COST_S if wished_s is None else wished_s
         return max(SURE_COST_SHARE * limit_s * 1e9 - self._feature_cost_ns(), 0.0)
 
     def _feature_cost_ns(self) -> float:
@@ -463,12 +460,12 @@ class Assembler:
         return float(np.mean(costs))
 
     def _charge_ns(self, evaluation: Evaluation) -> float:
-        """What one of a trial's fits takes of the limit, by its cost or by its splits."""
-        cost_ns, limit_ns = self._fit_cost_ns(evaluation), self._limit_ns()
-        if limit_ns == math.inf:
-            return cost_ns
-        splits = np.mean([max(map(_splits, answer.facts)) for answer in evaluation.answers])
-        return max(cost_ns, float(splits) / MAX_SPLITS * limit_ns)
+        """What one of a trial's fits takes of the limit, by its cost or by its room."""
+        shares = [
+            sum(PartFacts(**part).room_share for part in answer.facts)
+            for answer in evaluation.answers
+        ]
+        return max(self._fit_cost_ns(evaluation), float(np.mean(shares)) * self._limit_ns())
 
     def _cost_ns(self, elected: list[Elected]) -> float:
         """What the parts of a model cost a row."""
@@ -570,11 +567,6 @@ def raw_of_model(bench: Bench, shares: Sequence[Share], finish: Finish, rows: I6
             raw = predicted(problem_type, raw, share.fit.link).reshape(-1, 1)
         total += share.weight * raw
     return _calibrated(total, finish)
-
-
-def _splits(facts: Mapping[str, int]) -> int:
-    """Count the splits of a part's feature with the most."""
-    return PartFacts(**facts).most_splits
 
 
 def _calibrated(raw: F64, finish: Finish) -> F64:

@@ -44,6 +44,11 @@ NEAR_ROWS = 60_000
 MAX_SPLITS = 60_000
 """So many splits of one feature may a model's forests have. Where thresholds make more than
 65,000 bins, all parts are walked without bins, three times slower."""
+LEAF_BYTES, VALUE_BYTES = 105, 17
+"""What a leaf with its split takes in a connection, and each of its values."""
+MAX_BYTES = 60_000_000
+"""So much may a model take there: a connection keeps 64 MB of models (`sqlml.cache_size`) and would
+open a larger one again with every call."""
 
 
 def adds_to_all(largest_tree: int, output_count: int) -> bool:
@@ -76,6 +81,12 @@ class PartFacts:
     """Terms of a linear part, but those on texts."""
     text_term_count: int = 0
     """Terms of a linear part on texts."""
+
+    @property
+    def room_share(self) -> float:
+        """What share of the room for a model's trees it takes, by its splits or its memory."""
+        memory = self.leaf_count * (LEAF_BYTES + VALUE_BYTES * self.leaf_size)
+        return max(self.most_splits / MAX_SPLITS, memory / MAX_BYTES)
 
 
 def predict_cost_ns(

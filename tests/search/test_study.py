@@ -12,7 +12,7 @@ import pytest
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.extract.dataset import Column
-from sqlml.search import assemble, study
+from sqlml.search import cost, study
 from sqlml.search.assemble import SURE_COST_SHARE, Assembler
 from sqlml.search.cost import MAX_SPLITS
 from sqlml.search.fitted import FittedModel, LinearPart, TreePart
@@ -238,12 +238,16 @@ def test_forest_leaves_half_of_the_cost_to_others(run):
     assert cheap.hyperparameters == dear.hyperparameters
 
 
-@pytest.mark.parametrize(("max_splits", "fit_count"), [(MAX_SPLITS, 3), (5000, 1)])
-def test_forests_are_not_bagged_where_bins_would_be_too_many(
-    run, monkeypatch, max_splits, fit_count
+@pytest.mark.parametrize("limit_s", [1e-3, None])
+@pytest.mark.parametrize(
+    ("name", "room", "fit_count"),
+    [("MAX_SPLITS", MAX_SPLITS, 3), ("MAX_SPLITS", 5000, 1), ("MAX_BYTES", 5_000_000, 1)],
+)
+def test_forests_are_not_bagged_where_there_is_no_room(
+    run, monkeypatch, limit_s, name, room, fit_count
 ):
-    monkeypatch.setattr(assemble, "MAX_SPLITS", max_splits)
-    options = {"trials": 1, "folds": 3, "estimators": (EXTRA_TREES,), "predict_cost_s": 1e-3}
+    monkeypatch.setattr(cost, name, room)
+    options = {"trials": 1, "folds": 3, "estimators": (EXTRA_TREES,), "predict_cost_s": limit_s}
     (member,) = run(small(400), **options).members
     assert member.fit_count == fit_count
 

@@ -60,13 +60,13 @@ is_loopback(const struct sockaddr_storage *address)
 }
 
 /*
- * Within one machine no more than a read or two may wait: larger buffers, which
- * a network needs, let data grow cold before it is read
+ * Within one machine no more than a read or two may wait (the kernel doubles the
+ * size): larger buffers, which a network needs, let data grow cold before it is read
  */
 void
 limit_buffers(int fd, const struct sockaddr_storage *peer)
 {
-	int			size = READ_SIZE;
+	int			size = READ_SIZE / 4 * 3;
 
 	if (!is_loopback(peer))
 		return;
