@@ -241,7 +241,7 @@ def test_forest_leaves_half_of_the_cost_to_others(run):
 @pytest.mark.parametrize("limit_s", [1e-3, None])
 @pytest.mark.parametrize(
     ("name", "room", "fit_count"),
-    [("MAX_SPLITS", MAX_SPLITS, 3), ("MAX_SPLITS", 5000, 1), ("MAX_BYTES", 5_000_000, 1)],
+    [("MAX_SPLITS", MAX_SPLITS, 3), ("MAX_SPLITS", 5000, 1), ("MAX_BYTES", 1_000_000, 1)],
 )
 def test_forests_are_not_bagged_where_there_is_no_room(
     run, monkeypatch, limit_s, name, room, fit_count
