@@ -34,7 +34,6 @@ struct Ring
 	size_t		rings_size;
 	struct io_uring_sqe *requests;
 	size_t		requests_size;
-	_Atomic uint32_t *request_head;
 	_Atomic uint32_t *request_tail;
 	uint32_t	request_mask;
 	uint32_t   *request_places;
@@ -58,7 +57,6 @@ find_parts(Ring *ring, const struct io_uring_params *params)
 {
 	uint8_t    *rings = ring->rings;
 
-	ring->request_head = (_Atomic uint32_t *) (rings + params->sq_off.head);
 	ring->request_tail = (_Atomic uint32_t *) (rings + params->sq_off.tail);
 	ring->request_mask = *(uint32_t *) (rings + params->sq_off.ring_mask);
 	ring->request_places = (uint32_t *) (rings + params->sq_off.array);
@@ -167,10 +165,6 @@ send_by_ring(Ring *ring, Sending *sendings, unsigned count, unsigned *done)
 	write_requests(ring, sendings, count);
 	taken = syscall(SYS_io_uring_enter, ring->fd, count, 0, 0, NULL, 0);
 	*done = taken < 0 ? 0 : (unsigned) taken;
-	/* What the kernel left must not be found by the next call */
-	atomic_store_explicit(ring->request_tail,
-						  atomic_load_explicit(ring->request_head, memory_order_acquire),
-						  memory_order_release);
 	for (unsigned i = 0; i < *done; i++)
 		sendings[i].result = -EIO;
 	answered = read_results(ring, sendings);

@@ -27,7 +27,8 @@ void		close_ring(Ring *ring);
 
 /*
  * Try to send to sockets, all of them different, without waiting. False if the
- * kernel did not take all of them: the first `*done` have their results.
+ * kernel did not take all of them: the first `*done` have their results, and
+ * the ring must be closed.
  */
 bool		send_by_ring(Ring *ring, Sending *sendings, unsigned count, unsigned *done);
 
