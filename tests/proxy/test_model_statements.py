@@ -47,10 +47,13 @@ def backend_of(talker):
     return int(row[6:])
 
 
-def wait_for_training(connection):
-    # Jobs of that name which have ended stay in the table.
-    query = "SELECT FROM sqlml.job WHERE model_name = 'long_probe' AND finished_at IS NULL"
-    wait_until(lambda: connection.execute(query).rowcount > 0, 10)
+def wait_for_training(connection, pid):
+    """Until that backend waits for its own job: a deserted one may be there for a while."""
+    query = (
+        "SELECT FROM pg_locks WHERE pid = %s"
+        " AND locktype = 'advisory' AND classid = sqlml.attendance_class()::oid"
+    )
+    wait_until(lambda: connection.execute(query, (pid,)).rowcount > 0, 10)
 
 
 def test_a_statement_behind_the_head_of_its_text_is_a_syntax_error(own_dsn):
@@ -160,7 +163,7 @@ def test_a_statement_timeout_ends_the_waiting(talker, other):
 def test_the_backend_is_killed_during_the_training(talker, other):
     pid = backend_of(talker)
     talker.send(query(LONG))
-    wait_for_training(other)
+    wait_for_training(other, pid)
     other.execute("SELECT pg_terminate_backend(%s)", (pid,))
     answer = talker.read()
     assert codes(answer) == "E[57P01]"
@@ -170,7 +173,7 @@ def test_notifications_and_notices_come_whole_during_the_training(talker, other)
     pid = backend_of(talker)
     talker.ask(query("LISTEN model"))
     talker.send(query(LONG))
-    wait_for_training(other)
+    wait_for_training(other, pid)
     other.execute("NOTIFY model, 'CREATE MODEL'")
     other.execute("SELECT pg_cancel_backend(%s)", (pid,))
     answer = talker.read()
@@ -212,7 +215,7 @@ def test_two_sessions_and_a_cancel(proxy_dsn, other):
     with closing(psycopg.connect(proxy_dsn, autocommit=True)) as connection:
 
         def cancel():
-            wait_for_training(other)
+            wait_for_training(other, connection.info.backend_pid)
             connection.cancel()
 
         canceller = threading.Thread(target=cancel)
