@@ -50,10 +50,12 @@ MIXED_LINKS = (Link.IDENTITY, Link.EXP, Link.EXPM1, Link.SQUARE)
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """The bytes of a version, with header and checksum."""
+    """The bytes of a version, with header and checksum, and the trees they were made from."""
 
     data: bytes
     crc32: int
+    trees: Mapping[int, CompiledTrees]
+    """By the places of their parts."""
 
     @property
     def size_bytes(self) -> int:
@@ -78,7 +80,7 @@ def compile_model(model: FittedModel) -> Artifact:
         else:
             sections.append((SECTION_TREES, write_trees(trees[place])))
     data, crc32 = make_file(sections)
-    return Artifact(data, crc32)
+    return Artifact(data, crc32, trees)
 
 
 def read_trees(model: FittedModel) -> dict[int, CompiledTrees]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from sqlml.compile.artifact import get_output_count, get_weights, read_trees
+from sqlml.compile.artifact import get_output_count, get_weights
 from sqlml.compile.double import Number, add, constant, literal, multiply, round_to_real
 from sqlml.compile.sql_features import encode, look_up, quote_literal, quote_name
 from sqlml.compile.sql_links import ROW, Stages, invert_responses, write_responses
@@ -42,14 +42,18 @@ class ModelSql:
     inputs: list[dict[str, str]]
 
 
-def make_sql(model: FittedModel) -> ModelSql:
-    """Write a model as SQL, unless it is too large or SQL could not follow it."""
+def make_sql(model: FittedModel, trees: Mapping[int, CompiledTrees]) -> ModelSql:
+    """
+    Write a model as SQL, unless it is too large or SQL could not follow it.
+
+    `trees` are its trees by the places of their parts, as its artifact has them.
+    """
     inputs = [
         {"name": column.name, "type": column.type_name, "kind": column.kind.value}
         for column in model.columns
     ]
     try:
-        return ModelSql(_write(model), None, inputs)
+        return ModelSql(_write(model, trees), None, inputs)
     except NotCompilable as error:
         return ModelSql(None, error.message, inputs)
 
@@ -64,8 +68,7 @@ class _Draft:
     stages: Stages
 
 
-def _write(model: FittedModel) -> str:
-    trees = read_trees(model)
+def _write(model: FittedModel, trees: Mapping[int, CompiledTrees]) -> str:
     weights = get_weights(model, trees)
     used = [place for place, weight in enumerate(weights) if weight != 0]
     draft = _Draft(model, trees, get_output_count(model), Stages())

@@ -12,8 +12,8 @@ from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.leaderboard import TrialResult
 from sqlml.search.plan import Asked, Given, Plan, PrunerName, SamplerName
 
-PUBLISH_SHARE = 0.03
-"""The part of the time limit that is kept for compiling and publishing."""
+PUBLISH_SHARE = 0.01
+"""The part of the time limit that is kept for publishing, beside what a search keeps itself."""
 PUBLISH_S = 0.1
 METRIC_PARAMETERS = ("quantile", "tweedie_power")
 UNLIMITED = "none"

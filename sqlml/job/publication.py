@@ -42,10 +42,11 @@ class VersionMaker:
 
     def make(self, leaderboard: Leaderboard) -> Version:
         """Compile, verify and describe the model of a leaderboard."""
-        artifact = compile_model(leaderboard.model).data
+        compiled = compile_model(leaderboard.model)
+        artifact = compiled.data
         scorer = Scorer(artifact, self.model_name)
         verify(scorer, leaderboard)
-        model_sql = make_sql(leaderboard.model)
+        model_sql = make_sql(leaderboard.model, compiled.trees)
         if self.needs_sql and model_sql.text is None:
             raise refuse_without_sql(self.model_name, model_sql)
         return Version(

@@ -53,6 +53,8 @@ JUDGING_SHARE = 0.4
 MAX_ELECTION_SHARE = 0.05
 LEAST_SCORES = 200
 """Without time for so many scores the best trial stands alone."""
+PUBLISH_TIMES = 1.8
+"""Compiling and checking a model takes so many times what writing its fits took."""
 UNLIMITED_COST_S = 1e-3
 """What a row may cost where there is no limit; the room that a model has matters before that."""
 LAST_WORDS_S = 0.1
@@ -152,10 +154,8 @@ class Assembler:
             min(sum(refits) / processes, MAX_REFIT_SHARE * self._time_s), max(refits, default=0.0)
         )
         # What was written is read again.
-        read_s = sum(
-            answer.keep_s for each in elected if each.is_bag for answer in each.evaluation.answers
-        )
-        return self._election_time_s() + refit_s + read_s
+        read_s = sum(_kept_s(each) for each in elected if each.is_bag)
+        return self._election_time_s() + refit_s + read_s + _publish_s(elected)
 
     @property
     def _time_s(self) -> float:
@@ -215,9 +215,10 @@ class Assembler:
     ) -> Leaderboard:
         """Fit what is to be fitted, judge and describe."""
         bench = self._bench
+        until = bench.plan.deadline - LAST_WORDS_S - _publish_s(elected)
         # Fits on all rows are worth more than a narrower interval, so judging has what is left.
-        shares, refit_count = self._shares(elected, has_time=has_time)
-        judged = self._judge(elected, candidates, evaluations[0])
+        shares, refit_count = self._shares(elected, until if has_time else None)
+        judged = self._judge(elected, candidates, evaluations[0], until)
         model = unite(bench, shares, judged.finish)
         checked = bench.held if bench.held_count else np.arange(bench.rows.size)
         checked = checked[:MAX_CHECKED_ROWS]
@@ -251,7 +252,11 @@ class Assembler:
         )
 
     def _judge(
-        self, elected: list[Elected], candidates: list[Evaluation], baseline: Evaluation
+        self,
+        elected: list[Elected],
+        candidates: list[Evaluation],
+        baseline: Evaluation,
+        until: float,
     ) -> "Judged":
         """Score on the holdout, or on the rows of the folds by weights that others chose."""
         bench = self._bench
@@ -280,7 +285,6 @@ class Assembler:
         if evaluations == [baseline]:
             whole, finish = constants, Finish()
         shown = self._shown(whole, finish)
-        until = bench.plan.deadline - LAST_WORDS_S
         return Judged(
             finish=finish,
             score=bench.metric.score(truth, shown, weight),
@@ -363,10 +367,10 @@ class Assembler:
             made.append(replace(each, is_bag=is_bag))
         return made
 
-    def _shares(self, elected: list[Elected], *, has_time: bool) -> tuple[list[Share], int]:
-        """Get the fits; also how many of the members were fitted on all rows."""
-        refits = [each for each in elected if not each.is_bag] if has_time else []
-        answers = self._refit(refits)
+    def _shares(self, elected: list[Elected], until: float | None) -> tuple[list[Share], int]:
+        """Get the fits, if there is time new ones; also how many members know all rows."""
+        refits = [each for each in elected if not each.is_bag]
+        answers = self._refit(refits, until) if until is not None else {}
         shares: list[Share] = []
         refit_count = 0
         for each in elected:
@@ -388,10 +392,9 @@ class Assembler:
             ]
         return shares, refit_count
 
-    def _refit(self, elected: list[Elected]) -> dict[int, FitAnswer]:
+    def _refit(self, elected: list[Elected], until: float) -> dict[int, FitAnswer]:
         """Fit on all rows what there is time for; a fit that time has cut does not count."""
-        judging_s = JUDGING_SHARE * self._election_time_s()
-        until = self._bench.plan.deadline - LAST_WORDS_S - judging_s
+        until -= JUDGING_SHARE * self._election_time_s()
         processes = self._bench.process_count
         left_s = (until - time.monotonic()) * processes
         orders: list[tuple[int, FitOrder]] = []
@@ -543,6 +546,17 @@ class Assembler:
         if not refit_count and not any(each.is_bag for each in elected):
             return f"{scored}, then fit on {bench.folds[-1].train.size} of {of} {used} rows"
         return f"{scored}, models of folds and of {of} {used} rows together"
+
+
+def _kept_s(elected: Elected) -> float:
+    """Seconds that writing those fits took that answer for a member; as a rule, of a refit."""
+    kept = [answer.keep_s for answer in elected.evaluation.answers]
+    return sum(kept) if elected.is_bag else float(np.mean(kept))
+
+
+def _publish_s(elected: list[Elected]) -> float:
+    """Seconds that compiling and checking a model will take: long, where writing its fits was."""
+    return PUBLISH_TIMES * sum(_kept_s(each) for each in elected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from sqlml.compile.artifact import compile_model
-from sqlml.compile.sql import make_sql
+from sqlml.compile.artifact import compile_model, read_trees
+from sqlml.compile.sql import ModelSql, make_sql
 from sqlml.search.fitted import FittedModel
 from tests.stack import Stack
 
@@ -63,6 +63,11 @@ class connect:
         self._connection.close()
 
 
+def write_sql(model: FittedModel) -> ModelSql:
+    """Write a model as SQL, its trees as an artifact has them."""
+    return make_sql(model, read_trees(model))
+
+
 def publish(
     connection: Connection,
     name: str,
@@ -109,7 +114,7 @@ def _describe(model: FittedModel | bytes) -> dict[str, object]:
     """What the catalogue keeps beside the artifact; of mere bytes only what it must."""
     if isinstance(model, bytes):
         return {"problem": "", "problem_type": "binary", "classes": [], "sql": None, "inputs": None}
-    written = make_sql(model)
+    written = write_sql(model)
     return {
         "problem_type": model.problem_type,
         "classes": list(model.classes),

@@ -19,7 +19,7 @@ import pytest
 
 from sqlml.compile.artifact import compile_model
 from sqlml.compile.double import Number, find_underflow, multiply, round_to_real
-from sqlml.compile.sql import MAX_FEATURES, make_sql
+from sqlml.compile.sql import MAX_FEATURES
 from sqlml.compile.sql_parts import MAX_DEPTH, write_tree
 from sqlml.compile.trees import CompiledTree
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType
@@ -36,7 +36,7 @@ from sqlml.search.fitted import (
     TextTerm,
 )
 from tests.extension.bare import empty_database
-from tests.extension.conftest import Connection, connect, publish
+from tests.extension.conftest import Connection, connect, publish, write_sql
 from tests.extension.test_agreement import learn, make_tables, read_dataset
 from tests.extension.test_predict import BINARY, NUMBERED, REGRESSION, ask, refusal
 from tests.predict.constructs import draw_model, draw_table, make_vocabulary
@@ -115,7 +115,7 @@ def make_asked(connection: Connection, rows: Sequence[Row]) -> None:
 
 def check_sql(connection: Connection, model: FittedModel, rows: Sequence[Row]) -> None:
     """Compare everything that the SQL says of the rows of `asked`."""
-    written = make_sql(model)
+    written = write_sql(model)
     assert written.problem is None
     columns = "prediction, scores" + (", probabilities" if model.classes else "")
     query = f"""WITH input AS (SELECT * FROM asked), {written.text}
@@ -240,7 +240,7 @@ def test_models_of_every_construct_that_sql_can_follow_are_equal(connection, pro
     # SQL has no expm1() that is exact, and must refuse what could overflow.
     links = tuple(Link.IDENTITY if link is Link.EXPM1 else link for link in model.links)
     model = replace(model, links=links)
-    written = make_sql(model)
+    written = write_sql(model)
     if written.problem is not None:
         assert written.problem == "a score of the model may overflow, which SQL cannot do"
         return
@@ -276,7 +276,7 @@ def test_what_sql_cannot_read_is_refused(feature, kind, problem):
     column = Column("c", "text" if kind is ColumnKind.CATEGORY else "real[]", kind)
     features = (Feature(column="c", op=feature),)
     model = draw_linear(ProblemType.REGRESSION, features=features, columns=(column,))
-    assert make_sql(model).problem.startswith(problem)
+    assert write_sql(model).problem.startswith(problem)
 
 
 def test_text_terms_are_refused_unless_their_part_has_no_say():
@@ -289,8 +289,8 @@ def test_text_terms_are_refused_unless_their_part_has_no_say():
         model, features=(), parts=(line, number), links=(), offsets=(), vocabularies=vocabularies
     )
     problem = "it reads the words of texts, which SQL cannot cut as sqlml does"
-    assert make_sql(replace(model, weights=(1.0, 1.0))).problem == problem
-    assert make_sql(replace(model, weights=(0.0, 1.0))).problem is None
+    assert write_sql(replace(model, weights=(1.0, 1.0))).problem == problem
+    assert write_sql(replace(model, weights=(0.0, 1.0))).problem is None
 
 
 @pytest.mark.parametrize("link", [Link.EXP, Link.EXPM1, Link.LOGISTIC, Link.SQUARE])
@@ -306,7 +306,7 @@ def test_the_ends_of_every_link(connection, link, score):
     expected = ReferencePredictor(compile_model(model).data).predict({"x": score})
     assert isinstance(expected, float)
     publish(connection, "line", model)
-    query = f"""WITH input AS (SELECT {score!r}::float8 AS x), {make_sql(model).text}
+    query = f"""WITH input AS (SELECT {score!r}::float8 AS x), {write_sql(model).text}
         SELECT prediction FROM answer"""
     (answer,) = connection.execute(query.encode()).fetchone()
     if link is Link.EXPM1:
@@ -318,15 +318,15 @@ def test_the_ends_of_every_link(connection, link, score):
 def test_probabilities_that_double_precision_hardly_holds(connection):
     rows = {"800": [0.0, 0.0, 1.0], "-800": [1.0, 0.0, 0.0], "0": [1 / 3] * 3}
     for score, expected in rows.items():
-        query = f"""WITH input AS (SELECT {score}::float8 AS x), {make_sql(NUMBERED).text}
+        query = f"""WITH input AS (SELECT {score}::float8 AS x), {write_sql(NUMBERED).text}
             SELECT probabilities FROM answer"""
         assert connection.execute(query.encode()).fetchone() == (expected,)
 
 
 def test_a_score_that_may_overflow_is_refused():
     model = replace(REGRESSION, scale=1e10)
-    assert make_sql(model).text is None
-    assert make_sql(model).problem == "a score of the model may overflow, which SQL cannot do"
+    assert write_sql(model).text is None
+    assert write_sql(model).problem == "a score of the model may overflow, which SQL cannot do"
 
 
 @pytest.mark.parametrize("factor", [0.5, -0.3, 1e-17, 3e-308, 5e-324, 0.0, 1.0])
@@ -477,10 +477,10 @@ def test_models_beyond_the_limits_are_refused():
     with pytest.raises(Exception, match=f"deeper than {MAX_DEPTH} splits"):
         write_tree(make_chain(MAX_DEPTH + 1), (Feature(column="x", op=FeatureOp.VALUE),))
     stumps = fit_trees(ProblemType.REGRESSION, rounds=2001, num_leaves=2, learning_rate=0.01)
-    assert make_sql(stumps).problem == "it has 2001 trees, and SQL can hold 2000"
+    assert write_sql(stumps).problem == "it has 2001 trees, and SQL can hold 2000"
     model = fit_trees(ProblemType.REGRESSION, rounds=600, num_leaves=120, min_data_in_leaf=1)
-    assert "leaves, and SQL can hold 32000" in make_sql(model).problem
-    assert {item["name"] for item in make_sql(model).inputs} == {column.name for column in COLUMNS}
+    assert "leaves, and SQL can hold 32000" in write_sql(model).problem
+    assert {item["name"] for item in write_sql(model).inputs} == {column.name for column in COLUMNS}
 
 
 def test_a_model_of_many_columns_is_written(connection):

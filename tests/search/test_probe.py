@@ -3,6 +3,7 @@ What a search can afford: folds by rows and time, rates by what predictions may 
 """
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,18 +65,34 @@ def test_many_rows_for_little_time_have_one_fold(
 
 
 def test_an_election_may_free_time_that_was_kept_back(pool, monkeypatch):
-    assemblers = []
+    def look(assembler, evaluations):
+        # One member is all that predictions can afford; four were expected.
+        before = assembler.reserve_s(evaluations)
+        assembler.settle(evaluations)
+        assert 0 < assembler.reserve_s(evaluations) < before
+
+    watch_assembly(pool, monkeypatch, look)
+
+
+def test_a_model_that_is_long_to_write_keeps_time_to_be_published(pool, monkeypatch):
+    def look(assembler, evaluations):
+        slow = [
+            replace(each, answers=[replace(answer, keep_s=7.0) for answer in each.answers])
+            for each in evaluations
+        ]
+        assert assembler.reserve_s(slow) > assembler.reserve_s(evaluations) + 7
+
+    watch_assembly(pool, monkeypatch, look)
+
+
+def watch_assembly(pool, monkeypatch, look):
+    """Search, and have a look at the assembler and the trials before the model is made."""
+    seen = []
 
     class Watched(Assembler):
-        def __init__(self, bench, crew):
-            super().__init__(bench, crew)
-            assemblers.append(self)
-
         def assemble(self, evaluations):
-            # One member is all that predictions can afford; four were expected.
-            before = self.reserve_s(evaluations)
-            self.settle(evaluations)
-            assert 0 < self.reserve_s(evaluations) < before
+            look(self, evaluations)
+            seen.append(self)
             return super().assemble(evaluations)
 
     monkeypatch.setattr(study, "Assembler", Watched)
@@ -86,4 +103,4 @@ def test_an_election_may_free_time_that_was_kept_back(pool, monkeypatch):
         deadline=time.monotonic() + 600.0, trials=5, folds=8, predict_cost_s=1e-9, processes=1
     )
     study.search(dataset, plan, lambda progress: None, pool=pool)
-    assert len(assemblers) == 1
+    assert len(seen) == 1
