@@ -65,7 +65,7 @@ def first_choice(task: Task) -> Choice:
     )
 
 
-def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int | None) -> Pace:
+def measure_pace(bench: Bench, crew: Crew, end: float, max_rounds: int) -> Pace:
     """Fit the first fold once, fast, and choose rate and folds by it."""
     started = time.monotonic()
     left_s = end - started
@@ -116,7 +116,7 @@ class Speed:
     rounds_times_rate: float
 
 
-def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int | None) -> Pace:
+def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int) -> Pace:
     """Choose what is affordable in training and in prediction."""
     has_one = len(bench.folds) == 1
     wished, least = (FEW_TRIALS, LEAST_TRIALS) if has_one else (WISHED_TRIALS, WISHED_TRIALS)
@@ -128,8 +128,7 @@ def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int | Non
     if bench.plan.folds is not None or bench.held_count == 0:
         fold_count = len(bench.folds)
     affordable = work_s * fold_count / max(trial_s, 1e-9)
-    if max_rounds is not None:
-        affordable = max(affordable, speed.rounds_times_rate / max_rounds)
+    affordable = max(affordable, speed.rounds_times_rate / max_rounds)
     # Two digits, as nobody wants to read more.
     rate = float(f"{min(max(affordable, SLOWEST_RATE), FASTEST_RATE):.2g}")
     return Pace(
@@ -141,10 +140,10 @@ def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int | Non
     )
 
 
-def hastened(choice: Choice, pace: Pace, max_rounds: int | None) -> Choice:
+def hastened(choice: Choice, pace: Pace, max_rounds: int) -> Choice:
     """Raise a learning rate that would need more rounds than predictions can afford."""
     rate = choice.hyperparameters.get("learning_rate")
-    if rate is None or max_rounds is None:
+    if rate is None:
         return choice
     least = min(float(f"{ENOUGH_ROUNDS * pace.rounds_times_rate / max_rounds:.2g}"), MAX_RATE)
     hyperparameters = {**choice.hyperparameters, "learning_rate": max(float(rate), least)}

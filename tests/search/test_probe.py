@@ -26,7 +26,7 @@ def choice_of(**hyperparameters):
 
 @pytest.mark.parametrize(
     ("rate", "max_rounds", "expected"),
-    [(0.03, 100, 0.1), (0.25, 100, 0.25), (0.03, 10, 0.3), (0.03, 5000, 0.03), (0.03, None, 0.03)],
+    [(0.03, 100, 0.1), (0.25, 100, 0.25), (0.03, 10, 0.3), (0.03, 5000, 0.03)],
 )
 def test_rate_is_no_slower_than_predictions_afford(rate, max_rounds, expected):
     choice = choice_of(learning_rate=rate, num_leaves=31)
