@@ -2,13 +2,16 @@
 The proxy as an operator has it: options, limits, signals, workers, counters, the log.
 """
 
+import ctypes
 import os
+import platform
 import re
 import resource
 import shutil
 import signal
 import socket
 import ssl
+import struct
 import threading
 import time
 from contextlib import ExitStack, closing
@@ -288,6 +291,28 @@ def test_no_worker_preempts_a_server(dsn, workers):
         connection.execute("SELECT 1")
         threads = [thread.id for worker in proxy.workers() for thread in worker.threads()]
         assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}
+
+
+SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
+
+
+def read_slice_ns(thread: int) -> int:
+    """What the scheduler gives a thread in one go; 0 where the kernel does not say."""
+    attributes = ctypes.create_string_buffer(48)
+    number = SCHED_GETATTR.get(platform.machine())
+    if number is None or ctypes.CDLL(None).syscall(number, thread, attributes, 48, 0) != 0:
+        return 0
+    # struct sched_attr: size, policy, flags, nice, priority, runtime
+    return struct.unpack_from("<IIQiIQ", attributes.raw)[-1]
+
+
+@pytest.mark.skipif(not read_slice_ns(0), reason="slices are of Linux 6.12")
+def test_the_relay_asks_for_a_longer_slice(dsn):
+    with running_proxy(dsn, "--workers=1") as proxy, proxy.connect() as connection:
+        connection.execute("SELECT 1")
+        [worker] = proxy.workers()
+        slices = [read_slice_ns(thread.id) for thread in worker.threads()]
+    assert sorted(slices)[-1] > 3 * min(slices)
 
 
 @PATHS
