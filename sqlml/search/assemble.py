@@ -7,28 +7,24 @@ and what there is time for, and the honest score.
 
 import math
 import time
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
-from sqlml.enums import EstimatorName, ProblemType
+from sqlml.enums import EstimatorName
 from sqlml.search.arrays import F64, I64
 from sqlml.search.bench import Bench
-from sqlml.search.calibration import calibrate, find_scale
-from sqlml.search.cost import PartFacts, part_cost_ns, predict_cost_ns
+from sqlml.search.charges import Charges
 from sqlml.search.crew import Crew
-from sqlml.search.ensemble import Allowance, cross_fit_raw, select_raw_weights
-from sqlml.search.estimators.boosting import MAX_ROUNDS
-from sqlml.search.estimators.estimator import Choice
-from sqlml.search.fitted import Blend, FeatureOp, Link
-from sqlml.search.interval import bootstrap_interval
+from sqlml.search.elected import Elected, alone
+from sqlml.search.election import Election, nominate
+from sqlml.search.fitted import Blend
+from sqlml.search.judging import Judge
 from sqlml.search.leaderboard import Leaderboard, Member
 from sqlml.search.orders import FitAnswer, FitOrder
+from sqlml.search.predictions import Predictions, calibrated
 from sqlml.search.scores import predicted
-from sqlml.search.threshold import choose_threshold
 from sqlml.search.trial import Evaluation, fit_name, rank_evaluations
 from sqlml.search.union import Finish, Share, choose_blend, unite
 
@@ -55,24 +51,7 @@ LEAST_SCORES = 200
 """Without time for so many scores the best trial stands alone."""
 PUBLISH_TIMES = 1.8
 """Compiling and checking a model takes so many times what writing its fits took."""
-UNLIMITED_COST_S = 1e-3
-"""What a row may cost where there is no limit; the room that a model has matters before that."""
 LAST_WORDS_S = 0.1
-SURE_COST_SHARE = 0.65
-"""Estimates of the cost of predictions may be too low, by a half where other work is done."""
-MAX_FIT_SHARE = 0.5
-"""Of what a prediction may cost, one fit may take so much: an ensemble is to have others."""
-USUAL_LEAVES, MIN_ROUNDS = 31, 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elected:
-    """A trial of the ensemble with its weight."""
-
-    evaluation: Evaluation
-    weight: float
-    is_bag: bool
-    """Whether the fits of its folds answer together."""
 
 
 class Assembler:
@@ -80,46 +59,27 @@ class Assembler:
 
     def __init__(self, bench: Bench, crew: Crew):
         self._bench, self._crew = bench, crew
+        self.charges = Charges(bench)
+        self._predictions = Predictions(bench, crew)
+        self._election = Election(bench, self._predictions, self.charges)
+        self._judge = Judge(bench, self._predictions, self._election)
         self._forgotten: set[int] = set()
-        self._scales: dict[int, float] = {}
         self._started = time.monotonic()
         self._settled_s: float | None = None
         self._elected_s = 0.0
         self.score_time_s = 0.0
         """Seconds that the last score took."""
 
-    @property
-    def max_cost_ns(self) -> float:
-        """What one fit may cost a prediction: half of the limit, the rest is for others."""
-        return MAX_FIT_SHARE * self._limit_ns()
-
-    def max_rounds(self, choice: Choice) -> int:
-        """Count the boosting rounds that leave half of what a prediction may cost to others."""
-        leaves = int(choice.hyperparameters.get("num_leaves", USUAL_LEAVES))
-
-        def cost_ns(rounds: int) -> float:
-            trees = rounds * self._bench.task.output_count
-            facts = PartFacts(
-                tree_count=trees,
-                leaf_count=trees * leaves,
-                largest_tree=leaves,
-                feature_count=len(self._bench.sample.features.features),
-            )
-            return part_cost_ns(facts)
-
-        rounds = bisect_right(range(1, MAX_ROUNDS), self.max_cost_ns, key=cost_ns)
-        return max(rounds, MIN_ROUNDS)
-
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
         """Add what the prediction of a row costs by one of a trial's fits."""
         if not evaluation.answers:
             return evaluation
-        cost = self._feature_cost_ns() + self._fit_cost_ns(evaluation)
+        cost = self.charges.features_ns + self.charges.fit_ns(evaluation)
         return replace(evaluation, result=replace(evaluation.result, predict_cost_ns=cost))
 
     def unneeded(self, ranked: list[Evaluation], evaluations: list[Evaluation]) -> list[Evaluation]:
         """Find the trials whose files no model will need, each once."""
-        needed = {each.number for each in self._candidates(ranked, MAX_KEPT)} | {0}
+        needed = {each.number for each in nominate(ranked, MAX_KEPT)} | {0}
         found = [
             each
             for each in evaluations
@@ -133,12 +93,12 @@ class Assembler:
         if self._settled_s is not None:
             return self._settled_s
         ranked = rank_evaluations(self._bench, evaluations)[:EXPECTED_MEMBERS]
-        return self._needed_s(self._bagged([_alone(each) for each in ranked]))
+        return self._needed_s(self._election.bag([alone(each) for each in ranked]))
 
     def settle(self, evaluations: list[Evaluation]) -> None:
         """Hold an election, whose members decide the reserve from now on."""
         started = time.monotonic()
-        elected = self._bagged(self._elect(self._stand(evaluations)))
+        elected = self._election.bag(self._election.hold(self._stand(evaluations)))
         self._elected_s = time.monotonic() - started
         self._settled_s = self._needed_s(elected)
 
@@ -154,7 +114,7 @@ class Assembler:
             min(sum(refits) / processes, MAX_REFIT_SHARE * self._time_s), max(refits, default=0.0)
         )
         # What was written is read again.
-        read_s = sum(_kept_s(each) for each in elected if each.is_bag)
+        read_s = sum(each.kept_s for each in elected if each.is_bag)
         return self._election_time_s() + refit_s + read_s + _publish_s(elected)
 
     @property
@@ -171,13 +131,13 @@ class Assembler:
 
     def interim(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make a model of the best single trial, without any further fit."""
-        self._scales = {}
+        self._predictions.scales = {}
         best = rank_evaluations(self._bench, evaluations)[0]
-        return self._make(evaluations, self._bagged([_alone(best)]), [best], has_time=False)
+        return self._make(evaluations, self._election.bag([alone(best)]), [best], has_time=False)
 
     def assemble(self, evaluations: list[Evaluation]) -> Leaderboard:
         """Make the model of the trials that are best together."""
-        elected = self._bagged(self._elect(candidates := self._stand(evaluations)))
+        elected = self._election.bag(self._election.hold(candidates := self._stand(evaluations)))
         return self._make(evaluations, elected, candidates, has_time=True)
 
     def _stand(self, evaluations: list[Evaluation]) -> list[Evaluation]:
@@ -186,24 +146,13 @@ class Assembler:
         left_s = self._bench.plan.deadline - LAST_WORDS_S - time.monotonic()
         needed_s = max(self._election_time_s(), LEAST_SCORES * self.score_time_s)
         count = MAX_CANDIDATES if left_s > needed_s else 0
-        candidates = self._candidates(ranked, count) if count else ranked[:1]
+        candidates = nominate(ranked, count) if count else ranked[:1]
         if candidates[0].choice.estimator is not EstimatorName.BASELINE:
             # As a member it would only shrink the others, which is for calibration to do.
             candidates = [
                 each for each in candidates if each.choice.estimator is not EstimatorName.BASELINE
             ]
         return candidates
-
-    def _candidates(self, ranked: list[Evaluation], count: int) -> list[Evaluation]:
-        """Take the best trials, and the best two of each estimator."""
-        by_estimator: dict[EstimatorName, int] = {}
-        taken: list[Evaluation] = []
-        for place, each in enumerate(ranked):
-            earlier = by_estimator.get(each.choice.estimator, 0)
-            by_estimator[each.choice.estimator] = earlier + 1
-            if place < count or earlier < 2:
-                taken.append(each)
-        return taken
 
     def _make(
         self,
@@ -218,7 +167,7 @@ class Assembler:
         until = bench.plan.deadline - LAST_WORDS_S - _publish_s(elected)
         # Fits on all rows are worth more than a narrower interval, so judging has what is left.
         shares, refit_count = self._shares(elected, until if has_time else None)
-        judged = self._judge(elected, candidates, evaluations[0], until)
+        judged = self._judge.judge(elected, candidates, evaluations[0], until)
         model = unite(bench, shares, judged.finish)
         checked = bench.held if bench.held_count else np.arange(bench.rows.size)
         checked = checked[:MAX_CHECKED_ROWS]
@@ -226,7 +175,7 @@ class Assembler:
             Member(
                 number=each.evaluation.number,
                 weight=each.weight,
-                fit_count=len(each.evaluation.answers) if each.is_bag else 1,
+                fit_count=each.fit_count,
             )
             for each in elected
         )
@@ -239,7 +188,7 @@ class Assembler:
             winner=elected[0].evaluation.result,
             members=members,
             model=model,
-            predict_cost_ns=self._feature_cost_ns() + self._cost_ns(elected),
+            predict_cost_ns=self._cost_ns(elected),
             score=judged.score,
             interval=judged.interval,
             baseline_score=judged.baseline_score,
@@ -250,122 +199,6 @@ class Assembler:
             checked_rows=bench.dataset.table.take(bench.rows[checked]),
             checked_scores=raw_of_model(bench, shares, judged.finish, checked),
         )
-
-    def _judge(
-        self,
-        elected: list[Elected],
-        candidates: list[Evaluation],
-        baseline: Evaluation,
-        until: float,
-    ) -> "Judged":
-        """Score on the holdout, or on the rows of the folds by weights that others chose."""
-        bench = self._bench
-        evaluations = [each.evaluation for each in elected]
-        weights = np.array([each.weight for each in elected])
-        rows = self._scored(candidates)
-        whole = _blend([self._oof_rows(each, rows) for each in evaluations], weights)
-        truth, weight = self._truth(rows)
-        scale, offsets = calibrate(whole, truth, weight, bench.task.problem_type, self._half_time())
-        finish = Finish(scale=scale, offsets=offsets)
-        if bench.task.problem_type is ProblemType.BINARY:
-            finished = _calibrated(whole, finish)
-            threshold = choose_threshold(finished, truth, weight, bench.metric)
-            finish = replace(finish, threshold=threshold)
-        if bench.held_count:
-            rows = bench.held
-            truth, weight = self._truth(rows)
-            whole = _blend([self._held(each) for each in elected], weights)
-        else:
-            whole = self._cross_blend(candidates, rows)
-        # One constant for all rows: those of several folds would rank rows by their folds.
-        raw = self._crew.read_raw(baseline.number, 0, "valid")
-        constant = self._blended(raw, Link(baseline.answers[0].link))[:1]
-        constants = np.repeat(constant, rows.size, axis=0)
-        base = self._shown(constants, Finish())
-        if evaluations == [baseline]:
-            whole, finish = constants, Finish()
-        shown = self._shown(whole, finish)
-        return Judged(
-            finish=finish,
-            score=bench.metric.score(truth, shown, weight),
-            interval=bootstrap_interval(truth, shown, weight, bench.metric, bench.plan.seed, until),
-            baseline_score=bench.metric.score(truth, base, weight),
-        )
-
-    def _cross_blend(self, candidates: list[Evaluation], rows: I64) -> F64:
-        """Blend for each row with weights that other rows have chosen, among all candidates."""
-        truth, weight = self._truth(rows)
-        oofs = [self._oof_rows(each, rows) for each in candidates]
-        if len(oofs) == 1:
-            return oofs[0]
-        allowance = self._allowance(candidates)
-        return cross_fit_raw(oofs, truth, weight, self._bench.metric, allowance)
-
-    def _elect(self, candidates: list[Evaluation]) -> list[Elected]:
-        """Choose the members among the candidates and their weights, largest first."""
-        self._scales = {}
-        if len(candidates) == 1:
-            return [_alone(candidates[0])]
-        self._scales = self._find_scales(candidates)
-        rows = self._scored(candidates)
-        truth, weight = self._truth(rows)
-        oofs = [self._oof_rows(each, rows) for each in candidates]
-        allowance = self._allowance(candidates)
-        weights = select_raw_weights(oofs, truth, weight, self._bench.metric, allowance)
-        elected = [
-            Elected(evaluation=each, weight=float(weight), is_bag=False)
-            for each, weight in zip(candidates, weights, strict=True)
-            if weight > 0
-        ]
-        return sorted(elected, key=lambda each: -each.weight)
-
-    def _find_scales(self, candidates: list[Evaluation]) -> dict[int, float]:
-        """
-        Find by what to multiply the raw scores of trials, so that each is as sure as it may be.
-
-        Boosting ends where it is; the average of trees is surer or less sure, by the table, and
-        as a member it would count for more or less than it knows.
-        """
-        if self._bench.task.problem_type is ProblemType.REGRESSION:
-            return {}
-        rows, until = self._scored(candidates), self._half_time()
-        truth, weight = self._truth(rows)
-        scales: dict[int, float] = {}
-        for each in candidates:
-            if time.monotonic() < until:
-                scales[each.number] = find_scale(self._oof_rows(each, rows), truth, weight)
-        return scales
-
-    def _scale(self, evaluation: Evaluation) -> float:
-        """Get by what the raw scores of a trial are multiplied."""
-        return self._scales.get(evaluation.number, 1.0)
-
-    def _allowance(self, evaluations: list[Evaluation]) -> Allowance:
-        """What each trial's fit is charged, what all may be together, and how long to look."""
-        return Allowance(
-            costs=np.array([self._charge_ns(each) for each in evaluations]),
-            limit=self._limit_ns(),
-            until=self._half_time(),
-        )
-
-    def _half_time(self) -> float:
-        """When half of the time that is left now is over."""
-        return (time.monotonic() + self._bench.plan.deadline) / 2
-
-    def _bagged(self, elected: list[Elected]) -> list[Elected]:
-        """Let the folds' fits answer together where the cost allows, heaviest weights first."""
-        if self._bench.is_ordered:
-            # The fits of earlier folds know the past only.
-            return elected
-        left_ns = self._limit_ns() - sum(self._charge_ns(each.evaluation) for each in elected)
-        made: list[Elected] = []
-        for each in sorted(elected, key=lambda each: -each.weight):
-            count = len(each.evaluation.answers)
-            extra_ns = (count - 1) * self._charge_ns(each.evaluation)
-            is_bag = count > 1 and extra_ns <= left_ns
-            left_ns -= extra_ns if is_bag else 0.0
-            made.append(replace(each, is_bag=is_bag))
-        return made
 
     def _shares(self, elected: list[Elected], until: float | None) -> tuple[list[Share], int]:
         """Get the fits, if there is time new ones; also how many members know all rows."""
@@ -385,7 +218,7 @@ class Assembler:
                 names = evaluation.fit_names[-1:]
             shares += [
                 Share(
-                    weight=each.weight * self._scale(evaluation) / len(names),
+                    weight=each.weight * self._predictions.scale(evaluation) / len(names),
                     fit=self._crew.read_fit(name),
                 )
                 for name in names
@@ -421,8 +254,8 @@ class Assembler:
             hyperparameters=evaluation.choice.hyperparameters,
             until=until,
             rounds=rounds,
-            max_rounds=self.max_rounds(evaluation.choice),
-            max_cost_ns=self.max_cost_ns,
+            max_rounds=self.charges.max_rounds(evaluation.choice),
+            max_cost_ns=self.charges.max_cost_ns,
         )
 
     def _refit_time_s(self, evaluation: Evaluation) -> float:
@@ -434,103 +267,10 @@ class Assembler:
         """How many times the rows of a fold all rows are."""
         return self._bench.rows.size / self._bench.folds[-1].train.size
 
-    def _limit_ns(self) -> float:
-        """What the parts of a model may cost a row."""
-        wished_s = self._bench.plan.predict_cost_s
-        limit_s = UNLIMITED_COST_S if wished_s is None else wished_s
-        return max(SURE_COST_SHARE * limit_s * 1e9 - self._feature_cost_ns(), 0.0)
-
-    def _feature_cost_ns(self) -> float:
-        """What encoding a row costs at most."""
-        ops = [feature.op for feature in self._bench.sample.features.features]
-        texts = max(len(self._bench.sample.texts), 1)
-        topic_count = ops.count(FeatureOp.TOPIC)
-        return predict_cost_ns(
-            [], len(ops) - topic_count, self._word_count, math.ceil(topic_count / texts)
-        )
-
-    @cached_property
-    def _word_count(self) -> float:
-        """Terms of a row's texts that are known, on average."""
-        return float(sum(text.nnz for text in self._bench.sample.texts) / self._bench.rows.size)
-
-    def _fit_cost_ns(self, evaluation: Evaluation) -> float:
-        """What one of a trial's fits costs a row, on average."""
-        costs = [
-            sum(part_cost_ns(PartFacts(**part), self._word_count) for part in answer.facts)
-            for answer in evaluation.answers
-        ]
-        return float(np.mean(costs))
-
-    def _charge_ns(self, evaluation: Evaluation) -> float:
-        """What one of a trial's fits takes of the limit, by its cost or by its room."""
-        shares = [
-            sum(PartFacts(**part).room_share for part in answer.facts)
-            for answer in evaluation.answers
-        ]
-        return max(self._fit_cost_ns(evaluation), float(np.mean(shares)) * self._limit_ns())
-
     def _cost_ns(self, elected: list[Elected]) -> float:
-        """What the parts of a model cost a row."""
-        return math.fsum(
-            self._fit_cost_ns(each.evaluation)
-            * (len(each.evaluation.answers) if each.is_bag else 1)
-            for each in elected
-        )
-
-    def _scored(self, evaluations: Sequence[Evaluation]) -> I64:
-        """Rows of the sample that the folds of all these trials have validated, ascending."""
-        count = min(len(each.answers) for each in evaluations)
-        return np.sort(np.concatenate([fold.valid for fold in self._bench.folds[:count]]))
-
-    def _oof_rows(self, evaluation: Evaluation, rows: I64) -> F64:
-        """Get what a trial's folds say of rows: raw scores of classes, or responses."""
-        bench = self._bench
-        made = np.empty((bench.searched_count, bench.task.output_count))
-        for fold, answer in enumerate(evaluation.answers):
-            raw = self._crew.read_raw(evaluation.number, fold, "valid")
-            made[bench.folds[fold].valid] = self._blended(raw, Link(answer.link))
-        return made[rows] * self._scale(evaluation)
-
-    def _held(self, elected: Elected) -> F64:
-        """
-        Get what a member says of the holdout, as `_oof_rows` does.
-
-        All fits of a bag answer. For a refit each row is answered by one fold's fit, which
-        has learnt from a little less than the refit will.
-        """
-        evaluation = elected.evaluation
-        raws = [
-            self._scale(evaluation)
-            * self._blended(self._crew.read_raw(evaluation.number, fold, "held"), Link(answer.link))
-            for fold, answer in enumerate(evaluation.answers)
-        ]
-        if elected.is_bag:
-            return np.asarray(np.mean(raws, axis=0))
-        if self._bench.is_ordered:
-            return raws[-1]
-        turns = np.arange(len(raws[0])) % len(raws)
-        return np.asarray(np.choose(turns[:, None], raws))
-
-    def _blended(self, raw: F64, link: Link) -> F64:
-        """Turn raw scores into what models blend: of numbers the responses."""
-        if self._bench.task.problem_type is ProblemType.REGRESSION:
-            return self._bench.predicted(raw, link).reshape(-1, 1)
-        return raw
-
-    def _shown(self, blended: F64, finish: Finish) -> F64:
-        """Turn a blend into what metrics score."""
-        if self._bench.task.problem_type is ProblemType.REGRESSION:
-            return blended[:, 0]
-        raw = _calibrated(blended, finish)
-        if finish.threshold:
-            raw = raw - finish.threshold
-        return self._bench.predicted(raw, Link.IDENTITY)
-
-    def _truth(self, rows: I64) -> tuple[F64, F64 | None]:
-        """Get target and weight of rows of the sample."""
-        sample = self._bench.sample
-        return sample.target[rows], None if sample.weight is None else sample.weight[rows]
+        """What a model costs a row."""
+        parts_ns = [self.charges.fit_ns(each.evaluation) * each.fit_count for each in elected]
+        return self.charges.features_ns + math.fsum(parts_ns)
 
     def _describe_split(self, elected: list[Elected], refit_count: int) -> str:
         """Say which rows the score is from and which the model was fitted on."""
@@ -548,25 +288,9 @@ class Assembler:
         return f"{scored}, models of folds and of {of} {used} rows together"
 
 
-def _kept_s(elected: Elected) -> float:
-    """Seconds that writing those fits took that answer for a member; as a rule, of a refit."""
-    kept = [answer.keep_s for answer in elected.evaluation.answers]
-    return sum(kept) if elected.is_bag else float(np.mean(kept))
-
-
 def _publish_s(elected: list[Elected]) -> float:
     """Seconds that compiling and checking a model will take: long, where writing its fits was."""
-    return PUBLISH_TIMES * sum(_kept_s(each) for each in elected)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """How good a blend is, and what is done to it at the end."""
-
-    finish: Finish
-    score: float
-    interval: tuple[float, float]
-    baseline_score: float
+    return PUBLISH_TIMES * sum(each.kept_s for each in elected)
 
 
 def raw_of_model(bench: Bench, shares: Sequence[Share], finish: Finish, rows: I64) -> F64:
@@ -580,23 +304,4 @@ def raw_of_model(bench: Bench, shares: Sequence[Share], finish: Finish, rows: I6
         if blend is Blend.RESPONSE:
             raw = predicted(problem_type, raw, share.fit.link).reshape(-1, 1)
         total += share.weight * raw
-    return _calibrated(total, finish)
-
-
-def _calibrated(raw: F64, finish: Finish) -> F64:
-    """Scale and shift raw scores."""
-    scaled = raw if finish.scale == 1 else raw * finish.scale
-    return scaled + np.array(finish.offsets) if finish.offsets else scaled
-
-
-def _blend(candidates: Sequence[F64], weights: F64) -> F64:
-    """Add up predictions."""
-    total = np.zeros_like(candidates[0])
-    for candidate, weight in zip(candidates, weights, strict=True):
-        total += weight * candidate
-    return total
-
-
-def _alone(evaluation: Evaluation) -> Elected:
-    """Make a trial the only member."""
-    return Elected(evaluation=evaluation, weight=1.0, is_bag=False)
+    return calibrated(total, finish)

@@ -76,6 +76,10 @@ class Bench:
         """Rows of the sample that are held out."""
         return np.arange(self.searched_count, self.rows.size)
 
+    def half_time(self) -> float:
+        """When half of the time that is left now is over, by `time.monotonic()`."""
+        return (time.monotonic() + self.plan.deadline) / 2
+
     def predicted(self, raw: F64, link: Link) -> F64:
         """Turn raw scores into what metrics score."""
         return predicted(self.task.problem_type, raw, link)

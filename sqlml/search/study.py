@@ -150,7 +150,7 @@ class Study:
             spaces,
             self._bench.task,
             pace.rate,
-            lambda choice: hastened(choice, pace, self.assembler.max_rounds(choice)),
+            lambda choice: hastened(choice, pace, self.assembler.charges.max_rounds(choice)),
         )
         if pace.is_slow and not self._is_counted:
             race(self._bench, self._crew, self._sampler, pace, self._end())
@@ -196,7 +196,7 @@ class Study:
         is_fixed = self._is_counted or "num_trees" in bench.plan.hyperparameters
         if is_fixed or EstimatorName.LIGHTGBM not in estimators:
             return usual_pace(bench)
-        max_rounds = self.assembler.max_rounds(first_choice(bench.task))
+        max_rounds = self.assembler.charges.max_rounds(first_choice(bench.task))
         return measure_pace(bench, self._crew, self._end(), max_rounds)
 
     def _run_trials(self) -> None:
@@ -265,8 +265,8 @@ class Study:
             fold_count=self._fold_count,
             until=self._trial_end(choice),
             known_count=len(self._known),
-            max_rounds=self.assembler.max_rounds(choice),
-            max_cost_ns=self.assembler.max_cost_ns,
+            max_rounds=self.assembler.charges.max_rounds(choice),
+            max_cost_ns=self.assembler.charges.max_cost_ns,
         )
         self._next += 1
         self._running[trial.number] = trial

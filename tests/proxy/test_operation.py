@@ -303,7 +303,7 @@ def read_slice_ns(thread: int) -> int:
     if number is None or ctypes.CDLL(None).syscall(number, thread, attributes, 48, 0) != 0:
         return 0
     # struct sched_attr: size, policy, flags, nice, priority, runtime
-    return struct.unpack_from("<IIQiIQ", attributes.raw)[-1]
+    return int(struct.unpack_from("<IIQiIQ", attributes.raw)[-1])
 
 
 @pytest.mark.skipif(not read_slice_ns(0), reason="slices are of Linux 6.12")

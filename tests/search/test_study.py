@@ -13,7 +13,8 @@ from sqlml.enums import ColumnKind, EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.extract.dataset import Column
 from sqlml.search import cost, study
-from sqlml.search.assemble import SURE_COST_SHARE, Assembler
+from sqlml.search.assemble import Assembler
+from sqlml.search.charges import SURE_COST_SHARE
 from sqlml.search.cost import MAX_SPLITS
 from sqlml.search.fitted import FittedModel, LinearPart, TreePart
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress
