@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 
 import numpy as np
 
@@ -47,8 +48,9 @@ JUDGED_ELECTION = 4.0
 JUDGING_SHARE = 0.4
 """Of that time, what judging takes at least."""
 MAX_ELECTION_SHARE = 0.05
-LEAST_SCORES = 200
-"""Without time for so many scores the best trial stands alone."""
+LEAST_SCORES, LEAST_ELECTIONS = 200, 2.0
+"""Without time for so many scores, or times that the last election took, the best trial stands
+alone."""
 PUBLISH_TIMES = 1.8
 """Compiling and checking a model takes so many times what writing its fits took."""
 LAST_WORDS_S = 0.1
@@ -67,8 +69,16 @@ class Assembler:
         self._started = time.monotonic()
         self._settled_s: float | None = None
         self._elected_s = 0.0
-        self.score_time_s = 0.0
-        """Seconds that the last score took."""
+        self._score_times_s: list[float] = []
+
+    def note_score_time(self, seconds: float) -> None:
+        """Learn how long a score of all rows takes."""
+        self._score_times_s.append(seconds)
+
+    @property
+    def _score_time_s(self) -> float:
+        """Seconds that a score takes as a rule: where a core is shared, some take long."""
+        return median(self._score_times_s)
 
     def with_cost(self, evaluation: Evaluation) -> Evaluation:
         """Add what the prediction of a row costs by one of a trial's fits."""
@@ -124,7 +134,7 @@ class Assembler:
 
     def _election_time_s(self) -> float:
         """Seconds that choosing and judging weights will take."""
-        scores_s = ELECTION_SCORES * self.score_time_s
+        scores_s = ELECTION_SCORES * self._score_time_s
         return min(
             max(scores_s, JUDGED_ELECTION * self._elected_s), MAX_ELECTION_SHARE * self._time_s
         )
@@ -144,7 +154,7 @@ class Assembler:
         """Choose the trials that stand for election: the best alone where time is short."""
         ranked = rank_evaluations(self._bench, evaluations)
         left_s = self._bench.plan.deadline - LAST_WORDS_S - time.monotonic()
-        needed_s = max(self._election_time_s(), LEAST_SCORES * self.score_time_s)
+        needed_s = LEAST_ELECTIONS * self._elected_s or LEAST_SCORES * self._score_time_s
         count = MAX_CANDIDATES if left_s > needed_s else 0
         candidates = nominate(ranked, count) if count else ranked[:1]
         if candidates[0].choice.estimator is not EstimatorName.BASELINE:

@@ -338,7 +338,7 @@ class Study:
         shown = self._bench.predicted(raw, trial.answers[-1].link)
         started = time.monotonic()
         score = self._bench.score(shown, self._bench.folds[fold].valid)
-        self.assembler.score_time_s = (time.monotonic() - started) * len(self._bench.folds)
+        self.assembler.note_score_time((time.monotonic() - started) * len(self._bench.folds))
         return score
 
     def _score_held(self, trial: Trial) -> float:

@@ -85,6 +85,17 @@ def test_a_model_that_is_long_to_write_keeps_time_to_be_published(pool, monkeypa
     watch_assembly(pool, monkeypatch, look)
 
 
+def test_one_slow_score_changes_no_plan(pool, monkeypatch):
+    """Where other work shares the core, some scores take a hundred times as long."""
+
+    def look(assembler, evaluations):
+        before = assembler.reserve_s(evaluations)
+        assembler.note_score_time(1000.0)
+        assert assembler.reserve_s(evaluations) < before + 1
+
+    watch_assembly(pool, monkeypatch, look)
+
+
 def watch_assembly(pool, monkeypatch, look):
     """Search, and have a look at the assembler and the trials before the model is made."""
     seen = []
