@@ -169,7 +169,14 @@ BEGIN
     ELSIF coalesce(target_column->>'kind', 'datetime') IN ('datetime', 'array') THEN
         PERFORM sqlml.raise('ML005', format('column "%s" has type %s, which cannot be predicted',
                 target, target_column->>'type'),
-            'A target is a number, a boolean or text.');
+            'A target is a number, a boolean or text.',
+            format('Predict what a query makes of it, such as %s.',
+                format(CASE
+                    WHEN target_column->>'type' ~ '^(date|time|interval)'
+                        THEN 'extract(epoch FROM %I)'
+                    WHEN target_column->>'type' = 'money' THEN '%I::numeric'
+                    WHEN target_column->>'type' LIKE '%[]' THEN '%I[1]'
+                    ELSE '%I::text' END, target)));
     END IF;
     SELECT name INTO unknown FROM unnest(exclude) AS name WHERE NOT name = ANY (names) LIMIT 1;
     IF FOUND THEN
