@@ -76,6 +76,12 @@ class Bench:
         """Rows of the sample that are held out."""
         return np.arange(self.searched_count, self.rows.size)
 
+    def find_unjudged(self) -> tuple[str, ...]:
+        """Find the classes of which no row is among those that the score is from."""
+        rows = [self.held] if self.held_count else [fold.valid for fold in self.folds]
+        judged = np.unique(self.sample.target[np.concatenate(rows)]).tolist()
+        return tuple(name for code, name in enumerate(self.classes) if code not in judged)
+
     def predicted(self, raw: F64, link: Link) -> F64:
         """Turn raw scores into what metrics score."""
         return predicted(self.task.problem_type, raw, link)
