@@ -236,6 +236,12 @@ BEGIN
     IF found.model_id IS NULL THEN
         sqlstate := '42704';
         SELECT * INTO message, hint FROM sqlml.missing_model(model);
+    ELSIF sqlml.predict_function(found) IS NULL THEN
+        sqlstate := '55000';
+        message := format('model "%s" has lost its function', found.model_name);
+        detail := format('It was %I.%I(anyelement) and belonged to %s.',
+            found.schema_name, 'predict_' || found.model_name, found.owner);
+        hint := 'Train the model again with CREATE OR REPLACE MODEL.';
     ELSIF NOT sqlml.may_use(found) THEN
         sqlstate := '42501';
         message := format('permission denied for model "%s"', found.model_name);
