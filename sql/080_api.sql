@@ -97,7 +97,8 @@ BEGIN
      ORDER BY job_id DESC LIMIT 1;
     IF FOUND THEN
         PERFORM sqlml.raise(CASE WHEN replace THEN '55006' ELSE '42710' END,
-            format('model "%s" already exists', existing.model_name),
+            format(CASE WHEN replace THEN 'model "%s" is in training'
+                        ELSE 'model "%s" already exists' END, existing.model_name),
             format('Its job %s is %s.', unfinished.job_id, unfinished.status),
             format('CALL sqlml.wait(%L) waits for it; DROP MODEL ends it.', existing.model_name));
     END IF;
