@@ -37,6 +37,8 @@ MAX_CANDIDATES = 16
 MAX_KEPT = 24
 """The files of so many of the best trials are kept."""
 MAX_CHECKED_ROWS = 1000
+OF_MEANS = frozenset({"rmse", "r2", "poisson_deviance", "tweedie_deviance"})
+"""Metrics of numbers that are best where the mean is predicted."""
 REFIT_GROWTH = 0.5
 """More rows bear more rounds: as many times as rows, to this power."""
 CAREFUL = 1.2
@@ -265,8 +267,12 @@ class Assembler:
         rows = self._scored(candidates)
         whole = _blend([self._oof_rows(each, rows) for each in evaluations], weights)
         truth, weight = self._truth(rows)
-        scale, offsets = calibrate(whole, truth, weight, bench.task.problem_type, self._half_time())
-        finish = Finish(scale=scale, offsets=offsets)
+        finish = Finish()
+        # Calibration makes means right, so a model that is to predict quantiles goes without.
+        if bench.task.problem_type is not ProblemType.REGRESSION or bench.metric.name in OF_MEANS:
+            half_time = self._half_time()
+            scale, offsets = calibrate(whole, truth, weight, bench.task.problem_type, half_time)
+            finish = Finish(scale=scale, offsets=offsets)
         if bench.task.problem_type is ProblemType.BINARY:
             finished = _calibrated(whole, finish)
             threshold = choose_threshold(finished, truth, weight, bench.metric)

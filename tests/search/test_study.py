@@ -336,6 +336,22 @@ def test_what_no_hyperparameter_may_be(run, asked, message, hint):
 
 
 @pytest.mark.parametrize(
+    ("metric", "parameter", "share"),
+    [("pinball", 0.9, 0.9), ("pinball", 0.1, 0.1), ("mae", None, 0.5), ("rmse", None, 0.63)],
+)
+def test_a_model_predicts_what_its_metric_asks_for(run, metric, parameter, share):
+    rng = np.random.default_rng(0)
+    # Of what is spread exponentially 63 % lie below the mean.
+    x, noise = rng.integers(0, 3, 600), rng.exponential(1.0, 600)
+    dataset = dataset_of("y", y=((1.0 + x) * noise).tolist(), x=x.tolist())
+    asked = {"metric": metric, "metric_parameter": parameter, "hyperparameters": FAST}
+    leaderboard = run(dataset, trials=2, folds=3, **asked)
+    truth = np.array(leaderboard.checked_rows.column("y"))
+    predicted = leaderboard.checked_scores[:, 0]
+    assert np.mean(truth <= predicted) == pytest.approx(share, abs=0.06)
+
+
+@pytest.mark.parametrize(
     "objective", ["squared", "absolute", "huber", "quantile", "poisson", "tweedie", "gamma"]
 )
 @pytest.mark.parametrize("estimator", [LIGHTGBM, LINEAR])
