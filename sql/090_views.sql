@@ -153,3 +153,8 @@ AS $$
             AND feature.column_name = item->>'name'
      ORDER BY place;
 $$;
+
+COMMENT ON FUNCTION sqlml.show_models IS 'SHOW MODELS: the models that you may use';
+COMMENT ON FUNCTION sqlml.show_model IS 'SHOW MODEL: the properties of a model';
+COMMENT ON FUNCTION sqlml.describe_model IS
+    'DESCRIBE MODEL: the columns of your model, and what became of them';
