@@ -48,23 +48,38 @@ BEGIN
 END;
 $$;
 
--- A hint that names the word nearest to `word`, or all words when none is near.
+-- A hint that names the words that hold `word`, else the one nearest to it; NULL when none is
+-- near: whoever wrote auc means roc_auc or pr_auc rather than mcc.
+CREATE OR REPLACE FUNCTION sqlml.nearest_words(word text, words text[])
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    WITH compared AS (
+        SELECT candidate, sqlml.edit_distance(lower(left(word, 63)), lower(candidate)) AS distance,
+               length(word) > 2 AND strpos(lower(candidate), lower(word)) > 0 AS holds
+          FROM unnest(words) AS candidate),
+    near AS (
+        SELECT candidate, row_number() OVER (ORDER BY holds DESC, distance, candidate) AS place
+          FROM compared
+         WHERE holds OR distance * 2 <= length(candidate)
+                    AND distance <= greatest(2, length(candidate) / 3)
+         -- All that hold it, or the first.
+         ORDER BY place LIMIT greatest(1, (
+            SELECT least(3, count(*)) FROM compared WHERE holds)))
+    SELECT format('Did you mean %s?',
+               string_agg(format('"%s"', candidate), ' or ' ORDER BY place))
+      FROM near
+    HAVING count(*) > 0;
+$$;
+
+-- The same, or all words when none is near.
 CREATE OR REPLACE FUNCTION sqlml.did_you_mean(word text, words text[])
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    WITH near AS (
-        SELECT candidate, sqlml.edit_distance(lower(left(word, 63)), lower(candidate)) AS distance
-          FROM unnest(words) AS candidate
-         ORDER BY distance, candidate
-         LIMIT 1)
-    SELECT CASE
-           WHEN distance < length(candidate) AND distance <= greatest(2, length(candidate) / 3)
-               THEN format('Did you mean "%s"?', candidate)
-           WHEN cardinality(words) <= 20
-               THEN 'There is: ' || array_to_string(words, ', ') || '.'
-           END
-      FROM near;
+    SELECT coalesce(sqlml.nearest_words(word, words),
+        CASE WHEN cardinality(words) BETWEEN 1 AND 20
+             THEN 'There is: ' || array_to_string(words, ', ') || '.' END);
 $$;
 
 -- The parts of a name in SQL's syntax: 'churn', 'sales.churn', '"My Model"'. Text that is
@@ -176,11 +191,17 @@ LANGUAGE sql STABLE
 AS $$
     SELECT format('model "%s" does not exist', concat_ws('.', schema_name, model_name)),
            coalesce(
+               (SELECT format('There is %s: name its schema.', string_agg(
+                           format('%I.%I', stored.schema_name, stored.model_name), ', '
+                           ORDER BY stored.schema_name))
+                  FROM sqlml.model AS stored
+                 WHERE stored.model_name = named.model_name
+                HAVING count(*) > 0),
                sqlml.did_you_mean(model_name::text, ARRAY(
                    SELECT stored.model_name::text FROM sqlml.model AS stored
                     ORDER BY stored.model_name)),
                'Make it with CREATE MODEL, or list all with SHOW MODELS.')
-      FROM sqlml.parse_name(model);
+      FROM sqlml.parse_name(model) AS named;
 $$;
 
 -- The model of this name; an error when there is none.
@@ -215,6 +236,12 @@ BEGIN
     IF found.model_id IS NULL THEN
         sqlstate := '42704';
         SELECT * INTO message, hint FROM sqlml.missing_model(model);
+    ELSIF sqlml.predict_function(found) IS NULL THEN
+        sqlstate := '55000';
+        message := format('model "%s" has lost its function', found.model_name);
+        detail := format('It was %I.%I(anyelement) and belonged to %s.',
+            found.schema_name, 'predict_' || found.model_name, found.owner);
+        hint := 'Train the model again with CREATE OR REPLACE MODEL.';
     ELSIF NOT sqlml.may_use(found) THEN
         sqlstate := '42501';
         message := format('permission denied for model "%s"', found.model_name);
@@ -227,8 +254,8 @@ BEGIN
         message := format('model "%s" cannot predict yet', found.model_name);
         IF last_job.job_id IS NOT NULL THEN
             detail := format('Its job %s is %s.', last_job.job_id, last_job.status)
-                || coalesce(format(' %s%s.', upper(left(last_job.error_message, 1)),
-                    substr(last_job.error_message, 2)), '');
+                || coalesce(' ' || upper(left(last_job.error_message, 1))
+                    || substr(last_job.error_message, 2) || '.', '');
         END IF;
         hint := CASE WHEN last_job.status IN ('waiting', 'running')
             THEN format('CALL sqlml.wait(%L) waits for it.', model)

@@ -163,7 +163,7 @@ BEGIN
     ELSIF option.type = 'word' THEN
         PERFORM sqlml.refuse_option(option, value::text,
             'It takes one of: ' || array_to_string(option.choices, ', ') || '.',
-            sqlml.did_you_mean(lower(word), option.choices));
+            sqlml.nearest_words(word, option.choices));
     ELSIF jsonb_typeof(value) = 'boolean' THEN
         RAISE invalid_text_representation;
     END IF;
@@ -187,7 +187,7 @@ EXCEPTION
             WHEN 'number' THEN 'a number'
             WHEN 'column' THEN 'the name of a column'
             WHEN 'word' THEN 'one of: ' || array_to_string(option.choices, ', ')
-            ELSE 'a duration such as ''30 s'' or a number of seconds' END
+            ELSE format('a duration such as %L or a number of seconds', option.default_value) END
             || CASE WHEN option.type IN ('integer', 'number', 'duration')
                     THEN coalesce(', or ' || array_to_string(option.choices, ', '), '')
                     ELSE '' END));
@@ -207,12 +207,15 @@ BEGIN
     ELSIF jsonb_typeof(value) <> 'array' OR value = '[]' THEN
         PERFORM sqlml.refuse_option(option, value::text, 'It takes a list of names.');
     END IF;
+    IF option.choices IS NOT NULL THEN
+        value := lower(value::text)::jsonb;
+    END IF;
     FOR item IN SELECT * FROM jsonb_array_elements(value) LOOP
         IF jsonb_typeof(item) <> 'string'
            OR NOT coalesce(item #>> '{}' = ANY (option.choices), true) THEN
             PERFORM sqlml.refuse_option(option, item::text,
                 'It takes some of: ' || array_to_string(option.choices, ', ') || '.',
-                sqlml.did_you_mean(item #>> '{}', option.choices));
+                sqlml.nearest_words(item #>> '{}', option.choices));
         END IF;
     END LOOP;
     RETURN value;
@@ -315,6 +318,7 @@ DECLARE
     checked jsonb;
     given record;
     known sqlml.option;
+    names text[] := '{}';
     spaces text[] := ARRAY(SELECT name FROM sqlml.option WHERE estimators IS NOT NULL);
 BEGIN
     IF jsonb_typeof(options) IS DISTINCT FROM 'object' THEN
@@ -327,10 +331,13 @@ BEGIN
     FOR given IN SELECT lower(key) AS name, value FROM jsonb_each(options) LOOP
         SELECT * INTO known FROM sqlml.option WHERE option.name = given.name;
         IF NOT FOUND THEN
-            PERFORM sqlml.raise('22023', format('unknown option "%s"', given.name), NULL,
-                sqlml.did_you_mean(given.name,
-                    ARRAY(SELECT option.name FROM sqlml.option ORDER BY option.name)));
+            PERFORM sqlml.raise('22023', format('unknown option "%s"', given.name), NULL, coalesce(
+                sqlml.nearest_words(given.name, ARRAY(SELECT option.name FROM sqlml.option)),
+                'SELECT name, description FROM sqlml.option lists them.'));
+        ELSIF given.name = ANY (names) THEN
+            PERFORM sqlml.raise('22023', format('option "%s" is given more than once', given.name));
         END IF;
+        names := names || given.name;
         checked := checked || jsonb_build_object(given.name, sqlml.check_option(known, given.value));
     END LOOP;
     PERFORM sqlml.check_together(checked);

@@ -72,7 +72,8 @@ END;
 $$;
 
 -- Whether the name is free for a new model. An unfinished or failed first try of the
--- owner's is cleared away; of another job in flight nobody disposes.
+-- owner's is cleared away, and what is left of a model whose function was dropped, alone or with
+-- its schema; of another job in flight nobody disposes.
 CREATE OR REPLACE FUNCTION sqlml.clear_name(existing sqlml.model, replace boolean)
 RETURNS void
 LANGUAGE plpgsql
@@ -80,9 +81,15 @@ AS $$
 DECLARE
     unfinished sqlml.job;
 BEGIN
-    IF existing.current_version_id IS NOT NULL AND NOT replace THEN
+    IF sqlml.predict_function(existing) IS NULL THEN
+        PERFORM sqlml.check_owner(existing);
+        PERFORM sqlml.remove_model(existing);
+        RETURN;
+    ELSIF existing.current_version_id IS NOT NULL AND NOT replace THEN
         PERFORM sqlml.raise('42710', format('model "%s" already exists', existing.model_name), NULL,
-            'Write CREATE OR REPLACE MODEL to train it anew, or CREATE MODEL IF NOT EXISTS.');
+            CASE WHEN sqlml.may_own(existing.owner)
+                 THEN 'Write CREATE OR REPLACE MODEL to train it anew, or CREATE MODEL IF NOT EXISTS.'
+                 ELSE 'It is another role''s: choose another name or schema.' END);
     END IF;
     SELECT * INTO unfinished FROM sqlml.job
      WHERE job.model_id = existing.model_id AND status IN ('waiting', 'running')
@@ -90,7 +97,8 @@ BEGIN
      ORDER BY job_id DESC LIMIT 1;
     IF FOUND THEN
         PERFORM sqlml.raise(CASE WHEN replace THEN '55006' ELSE '42710' END,
-            format('model "%s" already exists', existing.model_name),
+            format(CASE WHEN replace THEN 'model "%s" is in training'
+                        ELSE 'model "%s" already exists' END, existing.model_name),
             format('Its job %s is %s.', unfinished.job_id, unfinished.status),
             format('CALL sqlml.wait(%L) waits for it; DROP MODEL ends it.', existing.model_name));
     END IF;
@@ -169,7 +177,14 @@ BEGIN
     ELSIF coalesce(target_column->>'kind', 'datetime') IN ('datetime', 'array') THEN
         PERFORM sqlml.raise('ML005', format('column "%s" has type %s, which cannot be predicted',
                 target, target_column->>'type'),
-            'A target is a number, a boolean or text.');
+            'A target is a number, a boolean or text.',
+            format('Predict what a query makes of it, such as %s.',
+                format(CASE
+                    WHEN target_column->>'type' ~ '^(date|time|interval)'
+                        THEN 'extract(epoch FROM %I)'
+                    WHEN target_column->>'type' = 'money' THEN '%I::numeric'
+                    WHEN target_column->>'type' LIKE '%[]' THEN '%I[1]'
+                    ELSE '%I::text' END, target)));
     END IF;
     SELECT name INTO unknown FROM unnest(exclude) AS name WHERE NOT name = ANY (names) LIMIT 1;
     IF FOUND THEN
@@ -255,11 +270,13 @@ BEGIN
     SELECT * INTO existing FROM sqlml.model AS stored
      WHERE stored.schema_name = named.schema_name AND stored.model_name = named.model_name;
     IF existing.model_id IS NOT NULL THEN
-        IF if_not_exists AND existing.current_version_id IS NOT NULL THEN
+        IF if_not_exists AND existing.current_version_id IS NOT NULL
+           AND sqlml.predict_function(existing) IS NOT NULL THEN
             RAISE NOTICE 'model "%" already exists, skipping', named.model_name;
             RETURN NULL;
         END IF;
         PERFORM sqlml.clear_name(existing, replace);
+        SELECT * INTO existing FROM sqlml.model AS stored WHERE stored.model_id = existing.model_id;
     END IF;
     options := sqlml.check_options(options);
     query := sqlml.source_query(query, relation);

@@ -75,13 +75,43 @@ AS $$
       FROM sqlml.models ORDER BY schema, model;
 $$;
 
+-- A model that the current user may look at; an error rather than nothing where that is not so.
+CREATE OR REPLACE FUNCTION sqlml.get_visible_model(model text)
+RETURNS sqlml.model
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    found sqlml.model := sqlml.get_model(model);
+BEGIN
+    IF NOT (sqlml.may_own(found.owner) OR sqlml.may_use(found)) THEN
+        PERFORM sqlml.raise('42501', format('permission denied for model "%s"', found.model_name),
+            NULL, format('Its owner can GRANT EXECUTE ON FUNCTION %I.%I(anyelement).',
+                found.schema_name, 'predict_' || found.model_name));
+    END IF;
+    RETURN found;
+END;
+$$;
+
+-- A model whose training data the current user may know of; an error where that is not so.
+CREATE OR REPLACE FUNCTION sqlml.get_own_model(model text)
+RETURNS sqlml.model
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    found sqlml.model := sqlml.get_model(model);
+BEGIN
+    PERFORM sqlml.check_owner(found);
+    RETURN found;
+END;
+$$;
+
 -- SHOW MODEL name
 CREATE OR REPLACE FUNCTION sqlml.show_model(model text)
 RETURNS TABLE (property text, value text)
 LANGUAGE sql STABLE
 AS $$
     WITH shown AS (
-        SELECT models.* FROM sqlml.get_model(model) AS found
+        SELECT models.* FROM sqlml.get_visible_model(model) AS found
           JOIN sqlml.models ON models.schema = found.schema_name AND models.model = found.model_name)
     SELECT key, value
       FROM shown, jsonb_each_text(to_jsonb(shown)) AS item (key, value)
@@ -105,13 +135,15 @@ AS $$
            CASE WHEN item->>'name' = job.target THEN 'target'
                 ELSE coalesce(item->>'role', feature.role,
                     CASE WHEN item->>'name' = ANY (version.columns) THEN 'feature'
-                         ELSE 'unused' END) END,
+                         -- Before the first version nothing is known of the others.
+                         WHEN version.version_id IS NOT NULL OR item ? 'reason' THEN 'unused' END)
+                END,
            feature.features, feature.importance, feature.distinct_count, feature.null_count,
            coalesce(item->>'reason', feature.reason,
                CASE WHEN version.version_id IS NOT NULL AND item->>'name' <> job.target
                      AND NOT item ? 'role' AND NOT item->>'name' = ANY (version.columns)
                     THEN 'tells nothing about the target' END)
-      FROM sqlml.get_model(model) AS found
+      FROM sqlml.get_own_model(model) AS found
       LEFT JOIN sqlml.version ON version.version_id = found.current_version_id
       JOIN sqlml.job ON job.job_id = coalesce(
            version.job_id,
@@ -121,3 +153,8 @@ AS $$
             AND feature.column_name = item->>'name'
      ORDER BY place;
 $$;
+
+COMMENT ON FUNCTION sqlml.show_models IS 'SHOW MODELS: the models that you may use';
+COMMENT ON FUNCTION sqlml.show_model IS 'SHOW MODEL: the properties of a model';
+COMMENT ON FUNCTION sqlml.describe_model IS
+    'DESCRIBE MODEL: the columns of your model, and what became of them';

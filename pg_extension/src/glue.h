@@ -51,7 +51,8 @@ extern const ModelFacts *get_model_facts(const CachedModel *cached);
 extern bool is_current(const CachedModel *cached, int64 version_id);
 
 /* refuse.c: what is wrong with a column, when planned and when run */
-extern void refuse_missing_column(const char *name, const char *model_name);
+extern void refuse_missing_column(const char *name, const char *first_name,
+								  const char *model_name);
 extern void refuse_double_column(const char *name);
 extern void refuse_column_type(const char *name, Oid type, const char *model_name,
 							   const SqlmlColumn *expected);

@@ -258,7 +258,7 @@ find_field(const KnownRow *row, const char *name, int likely, const char *model_
 			break;
 	}
 	if (found < 0)
-		refuse_missing_column(name, model_name);
+		refuse_missing_column(name, count > 0 ? get_field_name(row, 0) : NULL, model_name);
 	return found;
 }
 

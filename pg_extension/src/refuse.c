@@ -9,14 +9,22 @@
 
 #include "glue.h"
 
+/*
+ * The first name of the row tells whether it is a ROW(...), which knows no other names than f1,
+ * f2 and so on
+ */
 void
-refuse_missing_column(const char *name, const char *model_name)
+refuse_missing_column(const char *name, const char *first_name, const char *model_name)
 {
+	bool		is_nameless = first_name != NULL && strcmp(first_name, "f1") == 0;
+
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("the row has no column \"%s\"", name),
-			 errhint("Model \"%s\" was trained with that column; add it to the row, NULL if it is not known.",
-					 model_name)));
+			 is_nameless
+			 ? errhint("The columns of ROW(...) are called f1, f2 and so on: cast it to a table's type, or pass the row of a subquery.")
+			 : errhint("Model \"%s\" was trained with that column; add it to the row, NULL if it is not known.",
+					   model_name)));
 }
 
 void
@@ -24,7 +32,8 @@ refuse_double_column(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_AMBIGUOUS_COLUMN),
-			 errmsg("the row has two columns \"%s\"", name)));
+			 errmsg("the row has two columns \"%s\"", name),
+			 errhint("Pass the row of a query whose columns have different names.")));
 }
 
 void
@@ -35,5 +44,6 @@ refuse_column_type(const char *name, Oid type, const char *model_name,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("column \"%s\" of the row has type %s, but model \"%s\" expects %s",
 					name, format_type_be(type), model_name,
-					text_to_server(expected->type_name))));
+					text_to_server(expected->type_name)),
+			 errhint("Pass the row of a query that casts the column.")));
 }

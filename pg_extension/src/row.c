@@ -83,7 +83,9 @@ find_attribute(TupleDesc row_type, const char *name, const char *model_name)
 		found = i;
 	}
 	if (found < 0)
-		refuse_missing_column(name, model_name);
+		refuse_missing_column(name,
+							  row_type->natts > 0 ? NameStr(TupleDescAttr(row_type, 0)->attname) : NULL,
+							  model_name);
 	return found;
 }
 

@@ -6,9 +6,10 @@ from collections import Counter
 
 import numpy as np
 
-from sqlml.enums import EstimatorName
+from sqlml.enums import ColumnKind, EstimatorName, TrialState
 from sqlml.extract.dataset import Dataset
 from sqlml.search.leaderboard import Leaderboard
+from sqlml.search.plan import Plan
 
 SHOWN_DIGITS = 4
 PLAIN = (1e-4, 1e9)
@@ -17,18 +18,27 @@ PLAIN = (1e-4, 1e9)
 
 def describe_dataset(dataset: Dataset) -> str:
     """What was read, and what was left out."""
-    parts = [f"read {dataset.row_count} rows with {len(dataset.columns)} columns"]
+    read = _count(dataset.row_count, "row")
+    parts = [f"read {read} with {_count(len(dataset.columns), 'column')}"]
     if dataset.sampled_from is not None:
         parts.append(f"a sample of {dataset.sampled_from}")
     if dataset.null_target_count:
-        parts.append(f"left out {dataset.null_target_count} rows without a target")
-    parts += [f'skipped column "{column.name}": {column.reason}' for column in dataset.skipped]
+        is_number = dataset.target.kind is ColumnKind.NUMERIC
+        what = "NULL, NaN or infinite" if is_number else "NULL"
+        parts.append(f"left out {_count(dataset.null_target_count, 'row')} whose target is {what}")
+    names: dict[str, list[str]] = {}
+    for column in dataset.skipped:
+        names.setdefault(column.reason, []).append(f'"{column.name}"')
+    parts += [
+        f"skipped {'column' if len(named) == 1 else 'columns'} {', '.join(named)}: {reason}"
+        for reason, named in names.items()
+    ]
     return "; ".join(parts)
 
 
 def describe_resumption(finished_count: int) -> str:
     """That an earlier attempt at the job has left something."""
-    return f"go on after {finished_count} trials of an earlier attempt"
+    return f"go on after {_count(finished_count, 'trial')} of an earlier attempt"
 
 
 def describe_interim(number: int, leaderboard: Leaderboard) -> str:
@@ -37,17 +47,21 @@ def describe_interim(number: int, leaderboard: Leaderboard) -> str:
     return f"version {number} answers from now on ({score}); the search goes on"
 
 
-def describe_result(leaderboard: Leaderboard, elapsed_s: float) -> str:
+def describe_result(leaderboard: Leaderboard, plan: Plan, elapsed_s: float) -> str:
     """How good the model is, beside the baseline, and what it is made of."""
+    cost_us = leaderboard.predict_cost_ns / 1000
+    cost = f"{format_number(cost_us)} us a row"
+    if plan.predict_cost_s is not None and cost_us > plan.predict_cost_s * 1e6:
+        cost += f", more than predict_cost, {format_number(plan.predict_cost_s * 1e6)} us"
     parts = [
         f"{leaderboard.metric} {format_number(leaderboard.score)} ({_describe_range(leaderboard)})"
         f" by {_describe_members(leaderboard)}"
-        f" after {len(leaderboard.trials)} trials in {elapsed_s:.1f} s",
+        f" after {_count(len(leaderboard.trials), 'trial')} in {elapsed_s:.1f} s",
         leaderboard.split,
-        f"{format_number(leaderboard.predict_cost_ns / 1000)} us a row",
+        cost,
     ]
     if leaderboard.winner.estimator is EstimatorName.BASELINE:
-        parts.append(_describe_baseline(len(leaderboard.trials)))
+        parts.append(f"the same answer for all rows, as {_explain_baseline(leaderboard, plan)}")
     return "; ".join(parts)
 
 
@@ -60,11 +74,21 @@ def format_number(number: float) -> str:
     return f"{number:.{SHOWN_DIGITS}g}"
 
 
-def _describe_baseline(trial_count: int) -> str:
+def _explain_baseline(leaderboard: Leaderboard, plan: Plan) -> str:
     """Why a model gives the same answer for all rows."""
-    if trial_count == 1:
-        return "the same answer for all rows, as there was no time for more: raise time_limit"
-    return "the same answer for all rows, as nothing was better than that"
+    others = leaderboard.trials[1:]
+    if plan.estimators == (EstimatorName.BASELINE,):
+        return "estimators names the baseline only"
+    if not others:
+        return "there was no time for more: raise time_limit"
+    if all(trial.state is TrialState.FAIL for trial in others):
+        return "all other trials failed: sqlml.trials says why"
+    return "nothing was better than that"
+
+
+def _count(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _describe_range(leaderboard: Leaderboard) -> str:

@@ -125,7 +125,7 @@ def train(assignment: Assignment, dsn: str, connection: psycopg.Connection, pool
     joblog.write_phase("compile")
     version = maker.make(leaderboard)
     elapsed_s = time.monotonic() - assignment.started
-    joblog.write_phase("publish", describe_result(leaderboard, elapsed_s))
+    joblog.write_phase("publish", describe_result(leaderboard, plan, elapsed_s))
     publish(connection, job.job_id, version)
 
 
@@ -179,7 +179,11 @@ def read_trials(connection: psycopg.Connection, job: Job) -> tuple[TrialResult, 
 
 @dataclass(slots=True)
 class Reporter:
-    """Writes what a search tells; improvements and the first interim version become notices."""
+    """
+    Writes what a search tells.
+
+    What it searches for, improvements and the first interim version become notices.
+    """
 
     joblog: JobLog
     maker: VersionMaker
@@ -187,7 +191,7 @@ class Reporter:
 
     def report(self, step: Progress) -> None:
         """Write one step."""
-        is_news = step.best_score != self.joblog.best_score
+        is_news = step.phase is Phase.PREPARE or step.best_score != self.joblog.best_score
         self.joblog.best_score = step.best_score
         if step.result is not None:
             _write_trial(self.joblog, step.result)

@@ -80,6 +80,12 @@ class Bench:
         """When half of the time that is left now is over, by `time.monotonic()`."""
         return (time.monotonic() + self.plan.deadline) / 2
 
+    def find_unjudged(self) -> tuple[str, ...]:
+        """Find the classes of which no row is among those that the score is from."""
+        rows = [self.held] if self.held_count else [fold.valid for fold in self.folds]
+        judged = np.unique(self.sample.target[np.concatenate(rows)]).tolist()
+        return tuple(name for code, name in enumerate(self.classes) if code not in judged)
+
     def predicted(self, raw: F64, link: Link) -> F64:
         """Turn raw scores into what metrics score."""
         return predicted(self.task.problem_type, raw, link)

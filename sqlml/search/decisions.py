@@ -52,7 +52,8 @@ def describe_features(
     for feature in features:
         match feature.op:
             case FeatureOp.CODE:
-                named.append(f"code of {len(feature.levels)} levels")
+                levels = len(feature.levels)
+                named.append(f"code of {levels} level{'' if levels == 1 else 's'}")
             case FeatureOp.LOOKUP:
                 named.append("count of the value")
             case FeatureOp.TOPIC | FeatureOp.ELEMENT:
@@ -64,5 +65,5 @@ def describe_features(
     for op in (FeatureOp.TOPIC, FeatureOp.ELEMENT):
         count = sum(feature.op is op for feature in features)
         if count:
-            named.append(f"{count} {op}s")
+            named.append(f"{count} {op}{'' if count == 1 else 's'}")
     return tuple(named)

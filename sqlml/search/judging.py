@@ -19,6 +19,9 @@ from sqlml.search.threshold import choose_threshold
 from sqlml.search.trial import Evaluation
 from sqlml.search.union import Finish
 
+OF_MEANS = frozenset({"rmse", "r2", "poisson_deviance", "tweedie_deviance"})
+"""Metrics of numbers that are best where the mean is predicted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
@@ -68,13 +71,17 @@ class Judge:
 
     def _find_finish(self, whole: F64, rows: I64) -> Finish:
         """Calibrate a blend by what the folds say of rows, and choose its threshold."""
-        bench = self._bench
+        problem_type, metric = self._bench.task.problem_type, self._bench.metric
+        if problem_type is ProblemType.REGRESSION and metric.name not in OF_MEANS:
+            # Calibration makes means right, and quantiles wrong.
+            return Finish()
         truth, weight = self._predictions.truth(rows)
-        scale, offsets = calibrate(whole, truth, weight, bench.task.problem_type, bench.half_time())
+        half_time = self._bench.half_time()
+        scale, offsets = calibrate(whole, truth, weight, problem_type, half_time)
         finish = Finish(scale=scale, offsets=offsets)
-        if bench.task.problem_type is not ProblemType.BINARY:
+        if problem_type is not ProblemType.BINARY:
             return finish
-        threshold = choose_threshold(calibrated(whole, finish), truth, weight, bench.metric)
+        threshold = choose_threshold(calibrated(whole, finish), truth, weight, metric)
         return replace(finish, threshold=threshold)
 
     def _cross_blend(self, candidates: list[Evaluation], rows: I64) -> F64:

@@ -94,10 +94,17 @@ def find_metric(
     fitting = [each for each, metric in METRICS.items() if problem_type in metric.problem_types]
     if name not in fitting:
         close = get_close_matches(name, fitting, n=1)
+        hint = f'Did you mean "{close[0] if close else DEFAULTS[problem_type]}"?'
+        if name in METRICS:
+            suited = " or ".join(sorted(METRICS[name].problem_types))
+            hint = (
+                f"Leave metric out to have {DEFAULTS[problem_type]}, or name one of these;"
+                f" {name} is for {suited} problems."
+            )
         raise OptionNotUsable(
             f'metric "{name}" does not exist for a {problem_type} problem',
             detail=f"Metrics: {', '.join(fitting)}.",
-            hint=f'Did you mean "{close[0] if close else DEFAULTS[problem_type]}"?',
+            hint=hint,
         )
     return METRICS[name] if parameter is None else _with_parameter(METRICS[name], parameter)
 

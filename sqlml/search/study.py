@@ -24,6 +24,7 @@ from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.estimator import Choice
 from sqlml.search.folder import Folder
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
+from sqlml.search.metrics import DEFAULTS
 from sqlml.search.orders import FitAnswer
 from sqlml.search.plan import Plan, PrunerName
 from sqlml.search.pool import Pool, Reply
@@ -58,6 +59,8 @@ counts for that much only: others may need less."""
 LAG = 4
 """With counted trials, question k knows the answers up to k - 4: so what is asked does not
 depend on how many processes there are."""
+SHOWN_CLASSES = 5
+"""So many names of classes fit into a notice."""
 OFFER_SPACING = 1.5
 """The next interim model is offered after this many times the time of the last one."""
 OFFER_RESERVE = 2.0
@@ -88,7 +91,7 @@ def search(
         bench = make_bench(dataset, plan)
         folder.write_sample(bench.sample, bench.folds, bench.held)
         pool.open(folder.path, bench.process_count)
-        report(Progress(phase=Phase.PREPARE, message=_summary(bench)))
+        report(Progress(phase=Phase.PREPARE, message=describe_bench(bench)))
         study = Study(bench, Crew(pool, folder, Desk(folder)), report, offer)
         study.run()
         report(
@@ -430,12 +433,20 @@ class Study:
         return self._bench.plan.deadline - LAST_WORDS_S - reserve_s
 
 
-def _summary(bench: Bench) -> str:
-    """Say what is going to be searched."""
+def describe_bench(bench: Bench) -> str:
+    """Say what is going to be searched, and what its score will not tell."""
     features = bench.sample.features.features
     column_count = len({feature.column for feature in features})
-    return (
-        f"{bench.task.problem_type} problem, metric {bench.metric.name}, "
-        f"{bench.searched_count} rows to search on, {bench.held_count} held out, "
-        f"{len(features)} features of {column_count} columns"
-    )
+    metric, usual = bench.metric.name, DEFAULTS[bench.task.problem_type]
+    if bench.plan.metric is None and metric != usual:
+        metric += f" (for {usual} there are too few rows of one class)"
+    parts = [
+        f"{bench.task.problem_type} problem, metric {metric}, "
+        f"rows to search on: {bench.searched_count}, held out: {bench.held_count}, "
+        f"features: {len(features)} of {column_count} columns"
+    ]
+    unjudged = [f'"{name}"' for name in bench.find_unjudged()]
+    if unjudged:
+        more = ", …" if len(unjudged) > SHOWN_CLASSES else ""
+        parts.append(f"not judged, as too rare: {', '.join(unjudged[:SHOWN_CLASSES])}{more}")
+    return "; ".join(parts)

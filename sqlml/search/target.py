@@ -179,16 +179,17 @@ def read_target(dataset: Dataset, wanted: ProblemType | None) -> Target:
 def _check_row_count(dataset: Dataset) -> None:
     """Raise unless there are enough rows with a target."""
     name, count, null_count = dataset.target.name, dataset.row_count, dataset.null_target_count
+    unknown = "NULL, NaN or infinite" if dataset.target.kind is ColumnKind.NUMERIC else "NULL"
     if count == 0 and null_count > 0:
         raise TargetAllNull(
-            f'target "{name}" is NULL in every row',
+            f'target "{name}" is {unknown} in every row',
             detail=f"{null_count} rows were read.",
             hint="Train from rows whose target is known.",
         )
     if count < MIN_ROWS:
         raise TooFewRows(
             f"training needs at least {MIN_ROWS} rows with a target",
-            detail=f'{count} rows have a target; "{name}" is NULL in {null_count} more.',
+            detail=f'Rows read: {count + null_count}. "{name}" is {unknown} in {null_count}.',
             hint="Train from more rows.",
         )
 

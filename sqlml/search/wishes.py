@@ -8,17 +8,17 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from sqlml.enums import EstimatorName, ProblemType
+from sqlml.enums import EstimatorName
 from sqlml.errors import OptionNotUsable
 from sqlml.search.cost import MASK_LEAVES
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.estimator import Choice, Task
+from sqlml.search.estimators.goal import asked_goal_space, usable_losses
 from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.plan import Asked, Given
 from sqlml.search.space import Choices, Dimension, Range
 
 TREES = Range(low=1, high=10_000, is_log=True, is_integer=True)
-BALANCE = Choices(("none", "balanced"))
 PLACES = {
     EstimatorName.LINEAR: (0.0, 4.0),
     EstimatorName.LIGHTGBM: (0.5, 1.0),
@@ -53,9 +53,11 @@ def make_spaces(
         name: {**unsearched(name, task), **ESTIMATORS[name].space(task)} for name in estimators
     }
     known = {each for dimensions in whole.values() for each in dimensions}
-    for name in asked:
+    for name, wish in asked.items():
         if name not in known:
             raise _unknown(name, known)
+        if name == "objective":
+            _check_objective(task, wish)
     return {
         name: _narrow(ESTIMATORS[name].space(task), dimensions, asked)
         for name, dimensions in whole.items()
@@ -128,10 +130,12 @@ def nearest(
 
 def unsearched(estimator: EstimatorName, task: Task) -> Mapping[str, Dimension]:
     """Get the hyperparameters that trials choose only where a user speaks of them."""
-    trees = {"num_trees": TREES} if estimator is EstimatorName.LIGHTGBM else {}
-    has_classes = task.problem_type is not ProblemType.REGRESSION
-    is_learner = estimator is not EstimatorName.BASELINE
-    return {**trees, **({"class_weight": BALANCE} if has_classes and is_learner else {})}
+    if estimator is EstimatorName.BASELINE:
+        return {}
+    goal = asked_goal_space(task)
+    if estimator is EstimatorName.EXTRA_TREES:
+        goal.pop("objective", None)
+    return {**goal, **({"num_trees": TREES} if estimator is EstimatorName.LIGHTGBM else {})}
 
 
 def _narrow(
@@ -173,11 +177,25 @@ def _within(name: str, dimension: Dimension, wish: Given) -> Dimension:
     )
 
 
+def _check_objective(task: Task, wish: Asked) -> None:
+    """Raise where a user asks for a loss that the target's values do not have."""
+    usable = usable_losses(task)
+    for value in wish if isinstance(wish, tuple) else (wish,):
+        if isinstance(value, str) and value not in usable:
+            raise OptionNotUsable(
+                f'objective "{value}" does not suit the target',
+                detail=f"Objectives: {', '.join(usable)}.",
+                hint="poisson and tweedie need numbers from 0 up, gamma numbers above 0.",
+            )
+
+
 def _unknown(name: str, known: set[str]) -> OptionNotUsable:
     """Say that no estimator has a hyperparameter of this name."""
     close = get_close_matches(name, known, n=1)
     return OptionNotUsable(
         f'no estimator of this search has a hyperparameter "{name}"',
         detail=f"Hyperparameters: {', '.join(sorted(known))}.",
-        hint=f'Did you mean "{close[0]}"?' if close else "Leave it out, or add an estimator.",
+        hint=f'Did you mean "{close[0]}"?'
+        if close
+        else "Leave it out: it is for another problem type, target or estimator.",
     )

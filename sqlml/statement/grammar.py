@@ -143,6 +143,8 @@ def _options(reader: TokenReader) -> tuple[tuple[str, OptionValue], ...]:
 def _row_selection_hint(reader: TokenReader) -> str | None:
     if reader.is_word(*_QUERY_TAILS):
         return "To train on a query, put it in parentheses: FROM (SELECT ...)."
+    if reader.is_symbol("("):
+        return "Options stand in WITH (...); a function's rows in a query: FROM (SELECT ...)."
     return None
 
 

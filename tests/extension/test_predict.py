@@ -243,6 +243,15 @@ def test_a_column_of_another_kind_is_refused(connection):
         "42804",
         'column "x" of the row has type text, but model "line" expects double precision',
     )
+    assert error.message_hint == "Pass the row of a query that casts the column."
+
+
+@pytest.mark.parametrize("row", ["ROW(1)", "t) FROM (SELECT ROW(1) AS t OFFSET 0) AS s (t"])
+def test_a_row_without_names_is_told_how_to_get_them(connection, row):
+    publish(connection, "line", BINARY)
+    error = refusal(connection, f"SELECT sqlml.predict('line', {row})")
+    assert error.message_primary == 'the row has no column "x"'
+    assert error.message_hint.startswith("The columns of ROW(...) are called f1, f2 and so on")
 
 
 def test_two_columns_of_one_name_are_refused(connection):

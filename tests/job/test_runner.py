@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sqlml.compile.artifact import compile_model
-from sqlml.enums import EstimatorName
+from sqlml.enums import EstimatorName, TrialState
 from sqlml.errors import ArtifactDisagrees
+from sqlml.extract.dataset import SkippedColumn
 from sqlml.job.notices import describe_dataset, describe_result
 from sqlml.job.publication import draw_golden, verify
 from sqlml.predict.scorer import Scorer
@@ -67,21 +68,49 @@ def test_golden_rows_mix_the_rows_of_the_relation(scorer, leaderboard):
 
 def test_what_was_left_out_is_told():
     dataset = replace(
-        dataset_of("y", **LINES, y=LINES["x"]), null_target_count=7, sampled_from=90_000
+        dataset_of("y", **LINES, y=LINES["x"]),
+        null_target_count=7,
+        sampled_from=90_000,
+        skipped=(
+            SkippedColumn("span", "int4range", "type not supported"),
+            SkippedColumn("id", "integer", "excluded by option"),
+            SkippedColumn("doc", "jsonb", "type not supported"),
+        ),
     )
     assert describe_dataset(dataset) == (
-        "read 400 rows with 2 columns; a sample of 90000; left out 7 rows without a target"
+        "read 400 rows with 2 columns; a sample of 90000;"
+        " left out 7 rows whose target is NULL, NaN or infinite;"
+        ' skipped columns "span", "doc": type not supported;'
+        ' skipped column "id": excluded by option'
+    )
+
+
+def test_one_is_no_plural():
+    dataset = replace(dataset_of("y", x=[1.0], y=["a"]), null_target_count=1)
+    assert describe_dataset(dataset) == (
+        "read 1 row with 1 column; left out 1 row whose target is NULL"
     )
 
 
 def test_a_model_that_is_only_the_baseline_says_so(leaderboard):
+    plan = Plan(deadline=0)
     names = {trial.estimator for trial in leaderboard.trials}
     assert EstimatorName.BASELINE in names
-    assert "same answer for all rows" not in describe_result(leaderboard, 1.0)
-    [baseline] = [
-        trial for trial in leaderboard.trials if trial.estimator is EstimatorName.BASELINE
-    ]
-    only = replace(leaderboard, winner=baseline, members=(), trials=(baseline,))
-    assert describe_result(only, 1.0).endswith("no time for more: raise time_limit")
+    assert "same answer for all rows" not in describe_result(leaderboard, plan, 1.0)
+    baseline, other = leaderboard.trials
     beaten = replace(leaderboard, winner=baseline, members=())
-    assert describe_result(beaten, 1.0).endswith("as nothing was better than that")
+    assert describe_result(beaten, plan, 1.0).endswith("as nothing was better than that")
+    failed = replace(beaten, trials=(baseline, replace(other, state=TrialState.FAIL)))
+    assert describe_result(failed, plan, 1.0).endswith("failed: sqlml.trials says why")
+    only = replace(beaten, trials=(baseline,))
+    assert describe_result(only, plan, 1.0).endswith("no time for more: raise time_limit")
+    assert "after 1 trial in 1.0 s" in describe_result(only, plan, 1.0)
+    asked = replace(plan, estimators=(EstimatorName.BASELINE,))
+    assert describe_result(only, asked, 1.0).endswith("as estimators names the baseline only")
+
+
+def test_a_model_that_costs_more_than_was_asked_for_says_so(leaderboard):
+    dear = replace(leaderboard, predict_cost_ns=250.0)
+    told = describe_result(dear, Plan(deadline=0, predict_cost_s=1e-7), 1.0)
+    assert told.endswith("0.25 us a row, more than predict_cost, 0.1 us")
+    assert describe_result(dear, Plan(deadline=0), 1.0).endswith("0.25 us a row")

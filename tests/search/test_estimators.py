@@ -20,7 +20,7 @@ from sqlml.search.estimators.linear import Linear, LinearFitter
 from sqlml.search.estimators.unit import make_unit
 from sqlml.search.fitted import FeatureOp, TreePart
 from sqlml.search.leaderboard import Hyperparameters
-from sqlml.search.metrics import METRICS
+from sqlml.search.metrics import METRICS, find_metric
 from sqlml.search.scores import predicted
 from sqlml.search.space import Choices, Range
 from tests.search.replay import booster_of, linear_of, replay_linear
@@ -87,8 +87,15 @@ def test_baseline_is_the_mean_or_where_it_suits_the_median():
     assert linear_of(BaselineFitter(sample).fit({}, order()).parts[-1]).intercepts == pytest.approx(
         [4.0]
     )
-    by_mae = replace(sample, task=replace(sample.task, metric=METRICS["mae"]))
-    assert linear_of(BaselineFitter(by_mae).fit({}, order()).parts[-1]).intercepts.tolist() == [1.5]
+    for metric, constant in (
+        (METRICS["mae"], 1.5),
+        (METRICS["median_ae"], 1.5),
+        (METRICS["pinball"], 1.5),
+        (find_metric("pinball", ProblemType.REGRESSION, 0.9), 10.0),
+    ):
+        judged = replace(sample, task=replace(sample.task, metric=metric))
+        fit = BaselineFitter(judged).fit({}, order())
+        assert linear_of(fit.parts[-1]).intercepts.tolist() == [constant]
 
 
 @pytest.mark.parametrize("make", [BaselineFitter, LinearFitter, LightGBMFitter])

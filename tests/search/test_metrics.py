@@ -244,8 +244,7 @@ def test_perfect_predictions_are_not_beaten(rng, name):
     [
         ("rocauc", ProblemType.BINARY, "roc_auc"),
         ("rsme", ProblemType.REGRESSION, "rmse"),
-        ("roc_auc", ProblemType.REGRESSION, "rmse"),
-        ("f1", ProblemType.MULTICLASS, "log_loss"),
+        ("zzz", ProblemType.REGRESSION, "rmse"),
     ],
 )
 def test_unknown_metric_names_the_nearest(name, problem_type, nearest):
@@ -254,3 +253,25 @@ def test_unknown_metric_names_the_nearest(name, problem_type, nearest):
     assert raised.value.sqlstate == "22023"
     assert raised.value.hint == f'Did you mean "{nearest}"?'
     assert nearest in (raised.value.detail or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem_type", "hint"),
+    [
+        (
+            "roc_auc",
+            ProblemType.REGRESSION,
+            "Leave metric out to have rmse, or name one of these;"
+            " roc_auc is for binary or multiclass problems.",
+        ),
+        (
+            "f1",
+            ProblemType.MULTICLASS,
+            "Leave metric out to have log_loss, or name one of these; f1 is for binary problems.",
+        ),
+    ],
+)
+def test_a_metric_of_other_problems_is_not_taken_for_a_misspelt_one(name, problem_type, hint):
+    with pytest.raises(OptionNotUsable) as raised:
+        find_metric(name, problem_type)
+    assert raised.value.hint == hint

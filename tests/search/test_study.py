@@ -336,6 +336,49 @@ def test_what_no_hyperparameter_may_be(run, asked, message, hint):
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("metric", "parameter", "share"),
+    [("pinball", 0.9, 0.9), ("pinball", 0.1, 0.1), ("mae", None, 0.5), ("rmse", None, 0.63)],
+)
+def test_a_model_predicts_what_its_metric_asks_for(run, metric, parameter, share):
+    rng = np.random.default_rng(0)
+    # Of what is spread exponentially 63 % lie below the mean.
+    x, noise = rng.integers(0, 3, 600), rng.exponential(1.0, 600)
+    dataset = dataset_of("y", y=((1.0 + x) * noise).tolist(), x=x.tolist())
+    asked = {"metric": metric, "metric_parameter": parameter, "hyperparameters": FAST}
+    leaderboard = run(dataset, trials=2, folds=3, **asked)
+    truth = np.array(leaderboard.checked_rows.column("y"))
+    predicted = leaderboard.checked_scores[:, 0]
+    assert np.mean(truth <= predicted) == pytest.approx(share, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    "objective", ["squared", "absolute", "huber", "quantile", "poisson", "tweedie", "gamma"]
+)
+@pytest.mark.parametrize("estimator", [LIGHTGBM, LINEAR])
+def test_a_user_may_ask_for_any_objective_that_the_target_has(run, objective, estimator):
+    dataset = dataset_of("y", y=[1.0 + row % 7 for row in range(120)], x=list(range(120)))
+    options = {"estimators": (estimator,), "hyperparameters": {"objective": objective}}
+    trial = run(dataset, trials=1, folds=2, problem_type=ProblemType.REGRESSION, **options).trials[
+        1
+    ]
+    assert (trial.state, trial.hyperparameters["objective"]) == (TrialState.COMPLETE, objective)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"objective": "gamma"}, 'objective "gamma" does not suit the target'),
+        ({"objective": ("squared", "poisson")}, 'objective "poisson" does not suit the target'),
+        ({"log_target": True}, 'no estimator of this search has a hyperparameter "log_target"'),
+    ],
+)
+def test_objectives_that_the_target_does_not_have(run, asked, message):
+    dataset = dataset_of("y", y=[row - 50.5 for row in range(100)], x=list(range(100)))
+    with pytest.raises(OptionNotUsable, match=message):
+        run(dataset, trials=1, hyperparameters=asked)
+
+
 def test_interrupted_search_goes_on_with_its_best_trials(run):
     options = {"folds": 2, "estimators": (LIGHTGBM,), "hyperparameters": {"num_trees": 5}}
     first = run(small(), trials=6, **options)

@@ -15,11 +15,11 @@ from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.space import Dimension
 from sqlml.search.split import take
 
-MEDIAN_METRICS = frozenset({"mae", "mape"})
+MEDIAN_METRICS = frozenset({"mae", "median_ae", "mape"})
 
 
 class Baseline:
-    """Log odds, log shares, or the mean (the median where absolute errors count)."""
+    """Log odds, log shares, or the mean (the median or a quantile where the metric has that)."""
 
     name = EstimatorName.BASELINE
 
@@ -56,6 +56,10 @@ class BaselineFitter:
         """Compute the raw scores of every row."""
         task = self._sample.task
         if task.problem_type is ProblemType.REGRESSION:
+            if task.metric.name == "pinball" and task.metric.parameter is not None:
+                # The smallest value that does: between two huge ones nothing can overflow.
+                alpha = task.metric.parameter
+                return np.array([np.quantile(target, alpha, method="inverted_cdf")])
             if task.metric.name in MEDIAN_METRICS:
                 return np.array([np.median(target)])
             unit = make_unit(target)

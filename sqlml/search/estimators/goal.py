@@ -49,6 +49,8 @@ LOSSES = {
 }
 """Losses by metric, the usual one first; squared errors where nothing is said."""
 USUAL_POWER = 1.5
+MEDIAN = 0.5
+BALANCE = Choices(("none", "balanced"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,26 @@ def goal_space(task: Task) -> dict[str, Dimension]:
     return space
 
 
+def asked_goal_space(task: Task) -> dict[str, Dimension]:
+    """Get the hyperparameters of a goal that there are where a user speaks of them."""
+    if task.problem_type is not ProblemType.REGRESSION:
+        return {"class_weight": BALANCE}
+    space: dict[str, Dimension] = {"objective": Choices(tuple(map(str, usable_losses(task))))}
+    if task.facts.is_nonnegative:
+        space["log_target"] = Choices((False, True))
+    return space
+
+
+def usable_losses(task: Task) -> tuple[Loss, ...]:
+    """Get the losses that a regression's target has, whether or not they suit the metric."""
+    losses = [Loss.SQUARED, Loss.ABSOLUTE, Loss.HUBER, Loss.QUANTILE]
+    if task.facts.is_nonnegative:
+        losses += [Loss.POISSON, Loss.TWEEDIE]
+    if task.facts.is_positive:
+        losses.append(Loss.GAMMA)
+    return tuple(losses)
+
+
 def make_goal(task: Task, hyperparameters: Mapping[str, object]) -> Goal:
     """Read the goal from hyperparameters; `log_target` means nothing to losses of logarithms."""
     if task.problem_type is not ProblemType.REGRESSION:
@@ -123,11 +145,10 @@ def make_goal(task: Task, hyperparameters: Mapping[str, object]) -> Goal:
         link = Link.EXP
     else:
         link = Link.EXPM1 if has_logarithm and task.facts.is_nonnegative else Link.IDENTITY
-    parameter = task.metric.parameter
     return Goal(
         loss=loss,
         link=link,
-        parameter=USUAL_POWER if parameter is None else parameter,
+        parameter=_parameter(task, loss),
         # A logarithm's error is a share already.
         is_share=task.metric.name == "mape" and link is Link.IDENTITY,
     )
@@ -153,6 +174,15 @@ def goal_defaults(task: Task) -> Hyperparameters:
         if isinstance(dimension, Choices):
             defaults[name] = dimension.values[0]
     return defaults
+
+
+def _parameter(task: Task, loss: Loss) -> float:
+    """Get the metric's parameter where the loss has the same one, else the usual one."""
+    value = task.metric.parameter
+    if loss is Loss.QUANTILE:
+        return MEDIAN if value is None or task.metric.name != "pinball" else value
+    is_power = value is not None and task.metric.name == "tweedie_deviance" and 1 < value < 2
+    return value if value is not None and is_power else USUAL_POWER
 
 
 def _losses(task: Task) -> tuple[Loss, ...]:
