@@ -251,6 +251,12 @@ BEGIN
     IF to_regnamespace(quote_ident(named.schema_name)) IS NULL THEN
         PERFORM sqlml.raise('3F000', format('schema "%s" does not exist', named.schema_name));
     END IF;
+    -- A dump holds no functions of these, and a temporary one goes with its session.
+    IF named.schema_name ~ '^pg_' OR named.schema_name = 'information_schema' THEN
+        PERFORM sqlml.raise('42501',
+            format('cannot create a model in the system schema "%s"', named.schema_name),
+            NULL, 'Name another schema: CREATE MODEL public.churn.');
+    END IF;
     PERFORM sqlml.lock_name(named.schema_name, named.model_name);
     SELECT * INTO existing FROM sqlml.model AS stored
      WHERE stored.schema_name = named.schema_name AND stored.model_name = named.model_name;
