@@ -106,15 +106,14 @@ BEGIN
 END;
 $$;
 
--- What a session that waits for a job says when nobody works on it; NULL while somebody does.
--- A waiting job needs any worker, a running one needs its own.
+-- What a session that waits for a job says when nobody will work on it; else NULL. Any worker
+-- takes a job that waits or has lost its worker, once it has prepared itself or ended another.
 CREATE OR REPLACE FUNCTION sqlml.missing_worker(job sqlml.job)
 RETURNS text
 LANGUAGE sql VOLATILE
 AS $$
     SELECT CASE
-           WHEN sqlml.is_held(CASE (job).status WHEN 'running' THEN (job).job_id ELSE 0 END)
-               THEN NULL
+           WHEN sqlml.is_held(0) THEN NULL
            WHEN (job).status = 'running' THEN 'the worker died while it trained the model'
            ELSE 'no worker is running' END;
 $$;
