@@ -229,7 +229,10 @@ BEGIN
 
     -- Whoever cancels again while we clean up gets the same end. Nothing is committed before
     -- all is done.
-    is_over := coalesce(followed.status = 'succeeded', false) OR (is_lost AND NOT is_own);
+    -- A job that somebody else queued goes on waiting for its worker.
+    is_over := coalesce(followed.status = 'succeeded', false)
+        OR NOT is_own AND (is_lost OR cancelled IS NULL
+                           AND coalesce(followed.status IN ('waiting', 'running'), false));
     WHILE NOT is_over LOOP
         BEGIN
             PERFORM sqlml.hold_cancels(true);

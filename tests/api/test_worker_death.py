@@ -132,6 +132,14 @@ def test_without_a_worker_a_queued_job_comes_with_a_warning(connection):
     connection.execute("CALL sqlml.drop_model('queued')")
 
 
+def test_who_waits_for_a_queued_job_without_a_worker_leaves_it(connection):
+    connection.execute(CREATE, ["patient", '{"wait": false}'])
+    with pytest.raises(psycopg.Error, match="no worker is running"):
+        connection.execute("CALL sqlml.wait('patient')")
+    assert job_status(connection, "patient") == "waiting"
+    connection.execute("CALL sqlml.drop_model('patient')")
+
+
 def test_a_lost_job_is_left_to_a_worker_that_is_there(connection, database):
     connection.execute(CREATE, ["orphan", '{"wait": false}'])
     connection.execute("UPDATE sqlml.job SET status = 'running' WHERE model_name = 'orphan'")
