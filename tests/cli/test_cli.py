@@ -61,6 +61,11 @@ def test_wrong_usage_is_exit_code_2(arguments):
     assert "Traceback" not in done.stderr
 
 
+def test_an_empty_variable_is_none():
+    names = ("DATA_DIR", "DSN", "WORKER_PASSWORD", "PROXY_HOST")
+    assert read_settings({f"SQLML_{name}": "" for name in names}) == read_settings({})
+
+
 @pytest.mark.parametrize("command", ["install", "worker"])
 def test_a_missing_dsn_is_an_error_with_a_hint(command):
     done = run_sqlml(command, SQLML_DSN="")
