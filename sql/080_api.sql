@@ -280,6 +280,9 @@ BEGIN
         PERFORM sqlml.make_predict_function(named.schema_name, named.model_name, target_type);
         INSERT INTO sqlml.model (schema_name, model_name)
         VALUES (named.schema_name, named.model_name) RETURNING * INTO existing;
+    ELSIF sqlml.predict_function(existing) IS NULL THEN
+        -- Somebody dropped it, with its schema perhaps.
+        PERFORM sqlml.make_predict_function(named.schema_name, named.model_name, target_type);
     ELSIF (SELECT prorettype <> sqlml.type_of(target_type) FROM pg_proc
             WHERE oid = sqlml.predict_function(existing)) THEN
         PERFORM sqlml.raise('42P16', format('the target of model "%s" cannot change its type to %s',
