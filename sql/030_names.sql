@@ -185,7 +185,7 @@ AS $$
      LIMIT 1;
 $$;
 
--- What to say when there is no model of this name.
+-- What to say when there is no model of this name. One where it was not looked for has its schema.
 CREATE OR REPLACE FUNCTION sqlml.missing_model(model text, OUT message text, OUT hint text)
 LANGUAGE sql STABLE
 AS $$
@@ -198,8 +198,13 @@ AS $$
                  WHERE stored.model_name = named.model_name
                 HAVING count(*) > 0),
                sqlml.did_you_mean(model_name::text, ARRAY(
-                   SELECT stored.model_name::text FROM sqlml.model AS stored
-                    ORDER BY stored.model_name)),
+                   SELECT CASE WHEN named.schema_name = stored.schema_name
+                                 OR named.schema_name IS NULL
+                                    AND stored.schema_name = ANY (current_schemas(false))
+                               THEN stored.model_name::text
+                               ELSE format('%s.%s', stored.schema_name, stored.model_name) END
+                     FROM sqlml.model AS stored
+                    ORDER BY stored.model_name, stored.schema_name)),
                'Make it with CREATE MODEL, or list all with SHOW MODELS.')
       FROM sqlml.parse_name(model) AS named;
 $$;

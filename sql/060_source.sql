@@ -158,7 +158,8 @@ AS $$
 $$;
 
 -- Make the function that gives the training rows. It runs with its owner's rights, and
--- STABLE forbids it to write.
+-- STABLE forbids it to write. It reads the query as the session does that made it, with the
+-- settings on which literals, names and casts depend.
 CREATE OR REPLACE FUNCTION sqlml.make_training_function(job_id integer, query text, columns jsonb)
 RETURNS void
 LANGUAGE plpgsql
@@ -179,8 +180,12 @@ BEGIN
      WHERE "column"->>'kind' IS NOT NULL AND NOT "column" ? 'reason';
     EXECUTE format(
         'CREATE FUNCTION %s() RETURNS TABLE (%s) LANGUAGE sql STABLE SECURITY DEFINER'
-        ' SET search_path FROM CURRENT AS %L',
+        ' %s AS %L',
         function_name, declared,
+        (SELECT string_agg(format('SET %I FROM CURRENT', name), ' ')
+           FROM unnest('{search_path,timezone,datestyle,intervalstyle,extra_float_digits,'
+                       'bytea_output,standard_conforming_strings,transform_null_equals}'::text[])
+             AS name),
         format(E'SELECT %s FROM (%s\n) AS source', selected, query));
     EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM PUBLIC', function_name);
     EXECUTE format('GRANT EXECUTE ON FUNCTION %s() TO sqlml_worker', function_name);

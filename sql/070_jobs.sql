@@ -106,15 +106,14 @@ BEGIN
 END;
 $$;
 
--- What a session that waits for a job says when nobody works on it; NULL while somebody does.
--- A waiting job needs any worker, a running one needs its own.
+-- What a session that waits for a job says when nobody will work on it; else NULL. Any worker
+-- takes a job that waits or has lost its worker, once it has prepared itself or ended another.
 CREATE OR REPLACE FUNCTION sqlml.missing_worker(job sqlml.job)
 RETURNS text
 LANGUAGE sql VOLATILE
 AS $$
     SELECT CASE
-           WHEN sqlml.is_held(CASE (job).status WHEN 'running' THEN (job).job_id ELSE 0 END)
-               THEN NULL
+           WHEN sqlml.is_held(0) THEN NULL
            WHEN (job).status = 'running' THEN 'the worker died while it trained the model'
            ELSE 'no worker is running' END;
 $$;
@@ -230,7 +229,10 @@ BEGIN
 
     -- Whoever cancels again while we clean up gets the same end. Nothing is committed before
     -- all is done.
-    is_over := coalesce(followed.status = 'succeeded', false) OR (is_lost AND NOT is_own);
+    -- A job that somebody else queued goes on waiting for its worker.
+    is_over := coalesce(followed.status = 'succeeded', false)
+        OR NOT is_own AND (is_lost OR cancelled IS NULL
+                           AND coalesce(followed.status IN ('waiting', 'running'), false));
     WHILE NOT is_over LOOP
         BEGIN
             PERFORM sqlml.hold_cancels(true);

@@ -73,7 +73,7 @@ $$;
 
 -- Whether the name is free for a new model. An unfinished or failed first try of the
 -- owner's is cleared away, and what is left of a model whose function was dropped, alone or with
--- its schema; of another job in flight nobody disposes.
+-- its schema, unless it is to be replaced; of another job in flight nobody disposes.
 CREATE OR REPLACE FUNCTION sqlml.clear_name(existing sqlml.model, replace boolean)
 RETURNS void
 LANGUAGE plpgsql
@@ -81,7 +81,7 @@ AS $$
 DECLARE
     unfinished sqlml.job;
 BEGIN
-    IF sqlml.predict_function(existing) IS NULL THEN
+    IF sqlml.predict_function(existing) IS NULL AND NOT replace THEN
         PERFORM sqlml.check_owner(existing);
         PERFORM sqlml.remove_model(existing);
         RETURN;
@@ -266,6 +266,12 @@ BEGIN
     IF to_regnamespace(quote_ident(named.schema_name)) IS NULL THEN
         PERFORM sqlml.raise('3F000', format('schema "%s" does not exist', named.schema_name));
     END IF;
+    -- A dump holds no functions of these, and a temporary one goes with its session.
+    IF named.schema_name ~ '^pg_' OR named.schema_name = 'information_schema' THEN
+        PERFORM sqlml.raise('42501',
+            format('cannot create a model in the system schema "%s"', named.schema_name),
+            NULL, 'Name another schema: CREATE MODEL public.churn.');
+    END IF;
     PERFORM sqlml.lock_name(named.schema_name, named.model_name);
     SELECT * INTO existing FROM sqlml.model AS stored
      WHERE stored.schema_name = named.schema_name AND stored.model_name = named.model_name;
@@ -291,6 +297,9 @@ BEGIN
         PERFORM sqlml.make_predict_function(named.schema_name, named.model_name, target_type);
         INSERT INTO sqlml.model (schema_name, model_name)
         VALUES (named.schema_name, named.model_name) RETURNING * INTO existing;
+    ELSIF sqlml.predict_function(existing) IS NULL THEN
+        -- Somebody dropped it, with its schema perhaps.
+        PERFORM sqlml.make_predict_function(named.schema_name, named.model_name, target_type);
     ELSIF (SELECT prorettype <> sqlml.type_of(target_type) FROM pg_proc
             WHERE oid = sqlml.predict_function(existing)) THEN
         PERFORM sqlml.raise('42P16', format('the target of model "%s" cannot change its type to %s',

@@ -38,12 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SqlmlError as error:
         _print_error(error.message, error.detail, error.hint)
     except OSError as error:
-        _print_error(error.strerror or str(error), None, None)
+        reason = error.strerror or str(error)
+        _print_error(f"{reason}: {error.filename}" if error.filename else reason, None, None)
     except psycopg.Error as error:
         diagnostic = error.diag
+        # What libpq says behind the first line are guesses, or the same of each address.
         lines = (diagnostic.message_primary or str(error)).strip().splitlines()
         _print_error(
-            lines[-1],
+            lines[0],
             diagnostic.message_detail,
             diagnostic.message_hint or _find_hint(error),
         )
@@ -101,7 +103,7 @@ def run_up(options: argparse.Namespace, settings: Settings) -> int:
     """Start the stack, and stay with it unless asked to detach."""
     # Here because `status` and `--help` must not wait for what only this needs.
     from sqlml.samples.load import load_samples
-    from sqlml.server.stack import run_stack, start_stack
+    from sqlml.server.stack import check_running, run_stack, start_stack
 
     request = StackRequest(
         data_dir=options.data_dir,
@@ -114,6 +116,7 @@ def run_up(options: argparse.Namespace, settings: Settings) -> int:
     folder = StackFolder(options.data_dir.absolute())
     record = folder.read_record()
     if is_up(folder) and record is not None:
+        check_running(folder, record, request)
         if options.load_samples:
             load_samples(record.dsn())
         _print_connection(record)
@@ -213,11 +216,18 @@ def _add_command(
 def _add_data_dir(parser: argparse.ArgumentParser, settings: Settings) -> None:
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=_read_folder,
         metavar="DIR",
         default=settings.data_dir,
         help="folder of the stack (default: $SQLML_DATA_DIR, else %(default)s)",
     )
+
+
+def _read_folder(text: str) -> Path:
+    # What a shell makes of an unset variable: not the folder in which the user stands.
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name")
+    return Path(text).absolute()
 
 
 def _add_dsn(parser: argparse.ArgumentParser, settings: Settings, role: str) -> None:
@@ -282,6 +292,8 @@ def _print_error(message: str, detail: str | None, hint: str | None) -> None:
 def _find_hint(error: psycopg.Error) -> str | None:
     if isinstance(error, psycopg.OperationalError):
         return "Is PostgreSQL running there, and is the password right?"
+    if isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedFunction):
+        return "Put sqlml into this database, or its newer version, with 'sqlml install'."
     return None
 
 

@@ -32,13 +32,13 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings from the environment."""
+    """Read the settings from the environment; an empty variable counts as none."""
     data_dir = environ.get("SQLML_DATA_DIR")
     return Settings(
         data_dir=Path(data_dir) if data_dir else find_default_data_dir(environ),
-        dsn=environ.get("SQLML_DSN"),
-        worker_password=environ.get("SQLML_WORKER_PASSWORD"),
-        proxy_host=environ.get("SQLML_PROXY_HOST", LOOPBACK),
+        dsn=environ.get("SQLML_DSN") or None,
+        worker_password=environ.get("SQLML_WORKER_PASSWORD") or None,
+        proxy_host=environ.get("SQLML_PROXY_HOST") or LOOPBACK,
         log_level=environ.get("SQLML_LOG_LEVEL", "info").lower(),
     )
 

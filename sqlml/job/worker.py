@@ -46,7 +46,7 @@ def run_worker(dsn: str) -> None:
         try:
             worker.serve()
         except psycopg.OperationalError as error:
-            log.warning("connection lost, trying again: %s", str(error).strip())
+            worker.log_loss(error)
             stopping.wait(RECONNECT_S)
     worker.close()
 
@@ -58,12 +58,14 @@ class Worker:
         self._dsn = dsn
         self._stopping = stopping
         self._child: Child | None = None
+        self._loss = ""
 
     def serve(self) -> None:
         """Connect, and run jobs until stopped or the connection is lost."""
         with connect(self._dsn, "sqlml worker") as connection:
             queue = Queue(connection)
             queue.announce()
+            self._loss = ""
             log.info("serving the queue of %s", connection.info.dbname)
             while not self._stopping.is_set():
                 child = self._spare()
@@ -75,6 +77,13 @@ class Worker:
                     queue.wait(IDLE_S)
                 else:
                     self._run(queue, child, job)
+
+    def log_loss(self, error: psycopg.OperationalError) -> None:
+        """Log why there is no connection, once: the server may be away for days."""
+        loss = str(error).strip().partition("\n")[0]
+        if loss != self._loss:
+            log.warning("no connection, trying again every %g s: %s", RECONNECT_S, loss)
+        self._loss = loss
 
     def close(self) -> None:
         """End the child, if there is one."""

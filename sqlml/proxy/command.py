@@ -93,7 +93,13 @@ def _one_of(text: str, words: tuple[str, ...]) -> str:
 
 
 OPTIONS = (
-    Option("listen", "HOST:PORT", "where clients connect", read_address),
+    Option(
+        "listen",
+        "HOST:PORT",
+        f"where clients connect (default: $SQLML_PROXY_HOST, else {LOOPBACK},"
+        f" with port {DEFAULT_PROXY_PORT})",
+        read_address,
+    ),
     Option(
         "upstream",
         "HOST:PORT",

@@ -5,6 +5,7 @@ Owns the list of checks. Changes nothing.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -142,5 +143,11 @@ def _examine_data_dir(data_dir: Path) -> Finding:
         name = account.name if account else "this user"
         return Finding(
             "data folder", f"{name} cannot enter {existing}", "Choose another with --data-dir."
+        )
+    if not os.access(existing, os.W_OK, effective_ids=True):
+        return Finding(
+            "data folder",
+            f"nothing can be written in {existing}",
+            "Choose another with --data-dir.",
         )
     return Finding("data folder", str(path))

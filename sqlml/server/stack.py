@@ -26,7 +26,7 @@ from sqlml.server.assembly import (
     make_worker,
     prepare_folder,
 )
-from sqlml.server.cluster import STOP_SIGNALS, find_postmaster
+from sqlml.server.cluster import STOP_SIGNALS, find_postmaster, read_major
 from sqlml.server.install import install
 from sqlml.server.process import POLL_S, find_process, is_alive, stop_process
 from sqlml.server.record import DATABASE, Phase, StackFolder, StackRecord, SupervisorNote
@@ -49,7 +49,9 @@ def run_stack(request: StackRequest, announce: Callable[[StackRecord], None]) ->
     supervisor = Supervisor()
     with folder.supervise():
         for number in END_SIGNALS:
-            signal.signal(number, signal.default_int_handler)
+            # Under nohup the stack outlives the terminal.
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.default_int_handler)
         try:
             _write_note(folder, supervisor, Phase.STARTING)
             record = _start_all(folder, request, supervisor)
@@ -88,6 +90,20 @@ def start_stack(request: StackRequest, arguments: list[str]) -> StackRecord:
     if record is None:
         raise StackError(f"the record of the stack in {folder.path} is gone")
     return record
+
+
+def check_running(folder: StackFolder, record: StackRecord, request: StackRequest) -> None:
+    """Refuse to take a stack that runs for one that was asked for with other ports."""
+    for what, wanted, found in (
+        ("port", request.port, record.port),
+        ("proxy port", request.proxy_port, record.proxy_port),
+        ("version of PostgreSQL", request.major, read_major(folder.cluster)),
+    ):
+        if wanted not in (None, found):
+            raise StackError(
+                f"the stack in {folder.path} is up already, and its {what} is {found}",
+                hint="Stop it first with 'sqlml down', or choose another folder with --data-dir.",
+            )
 
 
 def stop_stack(data_dir: Path) -> bool:
@@ -191,8 +207,9 @@ def _spawn_session(command: list[str], log_file: Path) -> int:
         setsid=True,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log_file, append, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
+            # Its standard output is how to connect, with the password: nothing for a log.
+            (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, log_file, append, 0o600),
         ],
     )
 

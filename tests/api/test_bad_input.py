@@ -377,6 +377,8 @@ CASES = [
     Case("42602", "a model must have a name", model=""),
     Case("42601", 'improper model name "a.b.c"', model="a.b.c"),
     Case("3F000", 'schema "nope" does not exist', model="nope.bad"),
+    Case("42501", 'in the system schema "pg_catalog"', model="pg_catalog.bad"),
+    Case("42501", 'in the system schema "information_schema"', model="information_schema.bad"),
     Case("42622", f'model name "{"m" * 56}" is too long', model="m" * 56),
 ]
 

@@ -200,6 +200,18 @@ def test_replace_is_one_clean_switch(connection, database, module_worker):
     assert before in seen
 
 
+def test_replace_makes_a_function_that_was_dropped(connection, module_worker):
+    connection.execute(CREATE, ["bare", SHORT])
+    connection.execute("DROP FUNCTION predict_bare")
+    connection.execute(
+        "CALL sqlml.create_model('bare', 'churned', relation => 'customers', replace => true,"
+        " options => %s)",
+        [SHORT],
+    )
+    assert connection.execute("SELECT count(predict_bare(c)) FROM customers c").fetchone() == (300,)
+    connection.execute("CALL sqlml.drop_model('bare')")
+
+
 def test_failed_replace_changes_nothing(connection, module_worker):
     connection.execute(CREATE, ["kept", SHORT])
     before = connection.execute("TABLE sqlml.model").fetchall()

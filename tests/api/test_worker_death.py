@@ -8,6 +8,8 @@ from functools import partial
 import psycopg
 import pytest
 
+from sqlml.db import connect
+from sqlml.job.queue import Queue
 from tests.api.sessions import (
     CREATE,
     SHORT,
@@ -128,6 +130,26 @@ def test_without_a_worker_a_queued_job_comes_with_a_warning(connection):
     assert [severity for severity, _ in said] == ["WARNING", "NOTICE"]
     assert job_status(connection, "queued") == "waiting"
     connection.execute("CALL sqlml.drop_model('queued')")
+
+
+def test_who_waits_for_a_queued_job_without_a_worker_leaves_it(connection):
+    connection.execute(CREATE, ["patient", '{"wait": false}'])
+    with pytest.raises(psycopg.Error, match="no worker is running"):
+        connection.execute("CALL sqlml.wait('patient')")
+    assert job_status(connection, "patient") == "waiting"
+    connection.execute("CALL sqlml.drop_model('patient')")
+
+
+def test_a_lost_job_is_left_to_a_worker_that_is_there(connection, database):
+    connection.execute(CREATE, ["orphan", '{"wait": false}'])
+    connection.execute("UPDATE sqlml.job SET status = 'running' WHERE model_name = 'orphan'")
+    ask = "SELECT sqlml.missing_worker(job) FROM sqlml.job WHERE model_name = 'orphan'"
+    lost = ("the worker died while it trained the model",)
+    assert connection.execute(ask).fetchone() == lost
+    with connect(database, "sqlml worker") as other:
+        Queue(other).announce()
+        assert connection.execute(ask).fetchone() == (None,)
+    connection.execute("CALL sqlml.drop_model('orphan')")
 
 
 def test_a_waiting_session_gives_up_on_a_lost_worker(connection, database, start_worker):

@@ -3,6 +3,8 @@ The command line: help, usage errors, exit codes and the tone of errors.
 """
 
 import json
+import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 from sqlml import __version__
 from sqlml.cli import make_parser
 from sqlml.config import read_settings
+from sqlml.server.doctor import examine
 from tests.stack import run_sqlml, temporary_data_dir
 
 COMMANDS = ("up", "down", "status", "install", "worker", "proxy", "doctor")
@@ -46,6 +49,7 @@ def test_help_of_a_command_explains_every_option(command):
         ("up", "--port", "70000"),
         ("up", "--port", "x"),
         ("up", "--postgres", "newest"),
+        ("up", "--data-dir", ""),
         ("proxy", "--listen", "6432"),
         ("status", "--yaml"),
     ],
@@ -55,6 +59,11 @@ def test_wrong_usage_is_exit_code_2(arguments):
     assert done.returncode == 2
     assert done.stderr.startswith("usage: ")
     assert "Traceback" not in done.stderr
+
+
+def test_an_empty_variable_is_none():
+    names = ("DATA_DIR", "DSN", "WORKER_PASSWORD", "PROXY_HOST")
+    assert read_settings({f"SQLML_{name}": "" for name in names}) == read_settings({})
 
 
 @pytest.mark.parametrize("command", ["install", "worker"])
@@ -100,6 +109,19 @@ def test_damaged_record_is_an_error_not_a_traceback():
             assert done.returncode == 1
             assert "stack.json is damaged" in done.stderr
             assert "Traceback" not in done.stderr
+
+
+def test_doctor_finds_a_folder_that_nothing_can_be_written_in():
+    with temporary_data_dir() as data_dir:
+        data_dir.chmod(0o555)
+        if os.geteuid() == 0:
+            os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            finding = examine(data_dir / "new")[-1]
+        finally:
+            os.seteuid(os.getuid())
+    assert finding.state == f"nothing can be written in {data_dir}"
+    assert finding.remedy is not None
 
 
 def test_doctor_looks_at_the_servers():

@@ -128,6 +128,17 @@ def test_a_label_comes_in_the_asked_type(connection, evaluator, type_name, expec
     assert ask(connection, call) == expected
 
 
+def test_a_model_off_the_search_path_is_told_with_its_schema(connection):
+    publish(connection, "line", REGRESSION)
+    schema = ask(connection, "current_schema()")
+    connection.execute("SET search_path = public")
+    for query in ("CALL sqlml.drop_model('line')", "SELECT sqlml.predict('line', '{}'::jsonb)"):
+        told = refusal(connection, query)
+        assert told.message_primary == 'model "line" does not exist'
+        assert told.message_hint == f"There is {schema}.line: name its schema."
+    assert f"{schema}.line" in refusal(connection, "CALL sqlml.drop_model('lion')").message_hint
+
+
 def test_a_label_that_the_asked_type_cannot_hold_is_refused(connection, evaluator):
     publish(connection, "line", BINARY)
     query = f"SELECT {evaluator}.predict('line', t, 1) FROM (SELECT 5 AS x) AS t"

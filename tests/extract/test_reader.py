@@ -179,6 +179,20 @@ def test_timestamps_do_not_depend_on_the_session(connection, read):  # noqa: F81
     assert table.column("u").to_pylist() == [micros]
 
 
+def test_a_query_means_what_it_meant_to_who_wrote_it(connection, read):  # noqa: F811
+    connection.execute("SET TimeZone = 'Asia/Tokyo'")
+    connection.execute("SET DateStyle = 'German'")
+    connection.execute("SET standard_conforming_strings = off")
+    table = read(
+        "SELECT extract(hour FROM timestamptz '2024-01-01 00:00Z')::int AS hour,"
+        " extract(month FROM date '02.01.2024')::int AS month,"
+        " length('a\\\\b') AS size, (timestamptz '2024-01-01 00:00Z')::text AS words, 1.0 AS y"
+    ).table
+    assert table.to_pylist() == [
+        {"hour": 9.0, "month": 1.0, "size": 3.0, "words": "01.01.2024 09:00:00 JST", "y": 1.0}
+    ]
+
+
 def test_timestamps_are_exact_to_the_ends_of_their_range(connection, read):  # noqa: F811
     moments = (
         "timestamp '294276-12-31 23:59:59.999999'",

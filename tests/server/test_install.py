@@ -104,6 +104,13 @@ def test_worker_password_is_set_from_the_environment(database, stack):
         assert connection.execute("SELECT current_user").fetchone() == ("sqlml_worker",)
 
 
+def test_a_worker_says_where_sqlml_is_missing(database):
+    done = run_sqlml("worker", "--dsn", database)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == 'sqlml: schema "sqlml" does not exist'
+    assert "sqlml install" in done.stderr
+
+
 def test_parts_are_in_order():
     names = [part.name for part in find_parts()]
     assert names == sorted(names)
@@ -114,6 +121,8 @@ def test_parts_are_in_order():
 def test_unreachable_server_is_an_error_of_one_line_and_a_hint():
     done = run_sqlml("install", "--dsn", "postgresql://postgres@127.0.0.1:1/nowhere")
     assert done.returncode == 1
-    assert done.stderr.startswith("sqlml: ")
-    assert "hint: " in done.stderr
+    first, hint = done.stderr.splitlines()
+    assert first.startswith("sqlml: ")
+    assert "port 1 failed" in first
+    assert hint.startswith("hint: ")
     assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@ The embedded stack: up, down, what happens when parts of it die, and who may con
 """
 
 import os
+import pwd
 import signal
 import stat
 import subprocess
@@ -14,10 +15,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from sqlml.errors import StackError
 from sqlml.server.account import find_server_account
 from sqlml.server.cluster import find_postmaster
-from sqlml.server.ports import is_free
+from sqlml.server.ports import choose_port, is_free
 from sqlml.server.process import is_alive
+from sqlml.server.record import Phase
 from sqlml.server.status import is_answering
 from tests.stack import (
     COMMAND,
@@ -60,6 +63,22 @@ def test_up_again_prints_the_same_line_and_changes_nothing(own_stack):
     done = own_stack.run("up", "--detach")
     assert done.returncode == 0
     assert own_stack.proxy_dsn in done.stdout
+    assert own_stack.note() == note
+
+
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [("--port", "port"), ("--proxy-port", "proxy_port"), ("--postgres", None)],
+)
+def test_up_again_as_something_else_is_refused(own_stack, option, found):
+    note = own_stack.note()
+    done = own_stack.run("up", "--detach", option, "18000")
+    assert done.returncode == 1
+    assert "is up already" in done.stderr
+    if found:
+        assert f"is {getattr(own_stack.record, found)}\n" in done.stderr
+        port = str(getattr(own_stack.record, found))
+        assert own_stack.run("up", "--detach", option, port).returncode == 0
     assert own_stack.note() == note
 
 
@@ -118,13 +137,16 @@ def test_down_finds_postgres_when_its_supervisor_is_gone():
 
 def test_up_in_the_foreground_stops_all_on_a_signal(own_stack):
     own_stack.down()
-    command = ["up", "--data-dir", str(own_stack.data_dir)]
+    command = ["nohup", *COMMAND, "up", "--data-dir", str(own_stack.data_dir)]
     with subprocess.Popen(
-        [*COMMAND, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
         assert "sqlml is up" in process.stdout.readline()
         children = own_stack.note().children
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert own_stack.note().phase is Phase.RUNNING
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
     assert set(children) == {"postgres", "worker", "proxy"}
@@ -184,6 +206,15 @@ def test_secrets_are_for_their_owner_only(own_stack):
     assert stat.S_IMODE(own_stack.folder.logs.stat().st_mode) == 0o700
 
 
+def test_no_log_shows_a_password(own_stack):
+    record = own_stack.record
+    for path in own_stack.folder.logs.iterdir():
+        text = path.read_text()
+        assert text
+        assert record.password not in text
+        assert record.worker_password not in text
+
+
 def test_no_command_line_shows_a_password(own_stack):
     record = own_stack.record
     note = own_stack.note()
@@ -217,6 +248,28 @@ def test_a_port_in_use_is_an_error_of_one_line(stack):
         assert f"sqlml: port {port} is already in use\n" in done.stderr
         assert "Traceback" not in done.stderr
         assert Stack(data_dir).note().children == {}
+
+
+def test_a_privileged_port_is_an_error_that_says_so():
+    first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if first < 2:
+        pytest.skip("this system has no privileged ports")
+    if os.geteuid() == 0:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        with pytest.raises(StackError, match="port 1 is for privileged users only"):
+            choose_port(1, [], set())
+    finally:
+        os.seteuid(os.getuid())
+
+
+def test_one_port_for_two_is_an_error():
+    with temporary_data_dir() as data_dir:
+        done = run_sqlml(
+            "up", "--detach", "--port=18001", "--proxy-port=18001", "--data-dir", str(data_dir)
+        )
+    assert done.returncode == 1
+    assert "port 18001 was asked for twice" in done.stderr
 
 
 def test_ports_are_free_after_down():
