@@ -193,7 +193,7 @@ def test_columns_with_a_role_are_described(connection, worker_session):
         """SELECT "column", role FROM sqlml.describe_model('roles')"""
     ).fetchall()
     assert dict(described) == {
-        "age": "unused",
+        "age": None,
         "spend": "weight",
         "plan": "group_by",
         "since": "order_by",
