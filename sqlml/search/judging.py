@@ -79,7 +79,11 @@ class Judge:
         half_time = self._bench.half_time()
         scale, offsets = calibrate(whole, truth, weight, problem_type, half_time)
         finish = Finish(scale=scale, offsets=offsets)
-        if problem_type is not ProblemType.BINARY:
+        if problem_type is ProblemType.REGRESSION:
+            # A shift may lead below zero, where some metrics do not exist.
+            score = metric.score(truth, self._predictions.shown(whole, finish), weight)
+            return Finish() if np.isnan(score) else finish
+        if problem_type is ProblemType.MULTICLASS:
             return finish
         threshold = choose_threshold(calibrated(whole, finish), truth, weight, metric)
         return replace(finish, threshold=threshold)

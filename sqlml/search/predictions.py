@@ -75,9 +75,9 @@ class Predictions:
 
     def shown(self, blended: F64, finish: Finish) -> F64:
         """Turn a blend into what metrics score."""
-        if self._bench.task.problem_type is ProblemType.REGRESSION:
-            return blended[:, 0]
         raw = calibrated(blended, finish)
+        if self._bench.task.problem_type is ProblemType.REGRESSION:
+            return raw[:, 0]
         if finish.threshold:
             raw = raw - finish.threshold
         return self._bench.predicted(raw, Link.IDENTITY)

@@ -96,7 +96,7 @@ def plan_of(connection, **options):
 
 def test_without_options_the_search_has_its_own_defaults(connection):
     plan = plan_of(connection)
-    assert plan.deadline == pytest.approx(60 * 0.97 - 0.1)
+    assert plan.deadline == pytest.approx(60 * 0.99 - 0.1)
     asked = Plan(deadline=plan.deadline, seed=42)
     for field in fields(Plan):
         assert getattr(plan, field.name) == getattr(asked, field.name), field.name

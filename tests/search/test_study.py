@@ -12,10 +12,10 @@ import pytest
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.extract.dataset import Column
-from sqlml.search import cost, study
-from sqlml.search.assemble import Assembler
+from sqlml.search import cost, judging, study
 from sqlml.search.charges import SURE_COST_SHARE
 from sqlml.search.cost import MAX_SPLITS
+from sqlml.search.election import Election
 from sqlml.search.fitted import FittedModel, LinearPart, TreePart
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress
 from sqlml.search.metrics import find_metric
@@ -217,7 +217,7 @@ def test_members_are_as_sure_as_they_may_be(run, monkeypatch):
     options = {"trials": 4, "folds": 2, "estimators": (LINEAR, EXTRA_TREES), "metric": "log_loss"}
     plain = run(dataset_of("y", y=y, x=x, z=z), **options)
     monkeypatch.setattr(
-        Assembler, "_find_scales", lambda self, candidates: dict.fromkeys(range(9), 2.0)
+        Election, "_find_scales", lambda self, candidates: dict.fromkeys(range(9), 2.0)
     )
     doubled = run(dataset_of("y", y=y, x=x, z=z), **options)
     shares = [member.weight for member in doubled.members]
@@ -225,6 +225,27 @@ def test_members_are_as_sure_as_they_may_be(run, monkeypatch):
     assert sum(doubled.model.weights) == pytest.approx(2)
     assert sum(plain.model.weights) != pytest.approx(1)
     assert doubled.score == pytest.approx(plain.score, rel=0.1)
+
+
+def test_a_regression_is_judged_as_it_is_published(run, monkeypatch):
+    options = {"trials": 2, "folds": 2, "estimators": (LINEAR,)}
+    x, noise = np.random.default_rng(0).normal(size=(2, 200))
+    dataset = dataset_of("y", y=3 * x + noise, x=x)
+    plain = run(dataset, **options)
+    monkeypatch.setattr(judging, "calibrate", lambda *args: (1.0, (50.0,)))
+    shifted = run(dataset, **options)
+    assert shifted.model.offsets == (50.0,)
+    assert shifted.score == pytest.approx(50, rel=0.1)
+    assert plain.score < 2
+
+
+def test_a_calibration_without_a_score_is_left_out(run, monkeypatch):
+    monkeypatch.setattr(judging, "calibrate", lambda *args: (1.0, (-1e6,)))
+    y = np.arange(1.0, 201.0)
+    options = {"trials": 2, "folds": 2, "estimators": (LINEAR,), "metric": "poisson_deviance"}
+    found = run(dataset_of("y", y=y, x=y % 17), **options)
+    assert found.model.offsets == ()
+    assert np.isfinite(found.score)
 
 
 def test_forest_leaves_half_of_the_cost_to_others(run):
