@@ -202,7 +202,7 @@ AS $$
                                  OR named.schema_name IS NULL
                                     AND stored.schema_name = ANY (current_schemas(false))
                                THEN stored.model_name::text
-                               ELSE format('%s.%s', stored.schema_name, stored.model_name) END
+                               ELSE format('%I.%I', stored.schema_name, stored.model_name) END
                      FROM sqlml.model AS stored
                     ORDER BY stored.model_name, stored.schema_name)),
                'Make it with CREATE MODEL, or list all with SHOW MODELS.')

@@ -80,9 +80,12 @@ class Judge:
         scale, offsets = calibrate(whole, truth, weight, problem_type, half_time)
         finish = Finish(scale=scale, offsets=offsets)
         if problem_type is ProblemType.REGRESSION:
-            # A shift may lead below zero, where some metrics do not exist.
-            score = metric.score(truth, self._predictions.shown(whole, finish), weight)
-            return Finish() if np.isnan(score) else finish
+            # What is right on average may be worse for metrics of small or negative numbers.
+            plain, calibrated_score = (
+                metric.score(truth, self._predictions.shown(whole, each), weight)
+                for each in (Finish(), finish)
+            )
+            return finish if metric.is_better(calibrated_score, plain) else Finish()
         if problem_type is ProblemType.MULTICLASS:
             return finish
         threshold = choose_threshold(calibrated(whole, finish), truth, weight, metric)

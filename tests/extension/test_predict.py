@@ -130,7 +130,7 @@ def test_a_label_comes_in_the_asked_type(connection, evaluator, type_name, expec
 
 def test_a_model_off_the_search_path_is_told_with_its_schema(connection):
     publish(connection, "line", REGRESSION)
-    schema = ask(connection, "current_schema()")
+    schema = ask(connection, "quote_ident(current_schema())")
     connection.execute("SET search_path = public")
     for query in ("CALL sqlml.drop_model('line')", "SELECT sqlml.predict('line', '{}'::jsonb)"):
         told = refusal(connection, query)
