@@ -5,7 +5,10 @@ SELECT pg_advisory_lock_shared(sqlml.lock_class(), 0);
 
 -- name: fetch_job
 SELECT job_id, model_id, schema_name::text, model_name::text, owner::text, target::text,
-       columns, options, attempts
+       columns, options, attempts,
+       -- Nobody watches the clock of a job that its session does not wait for.
+       CASE WHEN is_attended
+            THEN extract(epoch FROM clock_timestamp() - created_at)::float8 ELSE 0 END AS waited_s
   FROM sqlml.fetch_job();
 
 -- name: release_job

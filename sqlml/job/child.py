@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import asdict
 from tempfile import TemporaryDirectory
@@ -53,10 +52,10 @@ class Child:
             self._is_ready = self._process.stdout.read() == READY
         return self._is_ready
 
-    def start(self, job: Job) -> None:
-        """Hand over a job. The clock of its time limit starts here."""
+    def start(self, job: Job, started: float) -> None:
+        """Hand over a job, whose time limit started at that `time.monotonic()`."""
         assert self._process.stdin is not None
-        message = {"job": asdict(job), "started": time.monotonic()}
+        message = {"job": asdict(job), "started": started}
         self._process.stdin.write(json.dumps(message).encode() + b"\n")
         self._process.stdin.flush()
 

@@ -29,6 +29,8 @@ class Job:
     columns: list[dict[str, str | None]]
     options: dict[str, Any]
     attempts: int
+    waited_s: float
+    """Seconds between the statement that waits for it and the worker that took it; else 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ DESERTED_LOOKS = 5
 """How often in a row a job must seem deserted to be so."""
 GRACE_S = 10.0
 """How long a child may overrun its time limit before it is killed."""
+MAX_WAIT_SHARE = 0.2
+"""Waiting for a worker to be ready takes no more of a time limit than this."""
 
 
 def run_worker(dsn: str) -> None:
@@ -59,6 +61,7 @@ class Worker:
         self._stopping = stopping
         self._child: Child | None = None
         self._loss = ""
+        self._free_since = time.monotonic()
 
     def serve(self) -> None:
         """Connect, and run jobs until stopped or the connection is lost."""
@@ -104,7 +107,8 @@ class Worker:
     def _run(self, queue: Queue, child: Child, job: Job) -> None:
         log.info("job %s: training %s.%s", job.job_id, job.schema_name, job.model_name)
         try:
-            child.start(job)
+            now = time.monotonic()
+            child.start(job, now - charged_wait_s(job, now - self._free_since))
             status, error = self._watch(queue, child, job)
         finally:
             self.close()
@@ -114,6 +118,7 @@ class Worker:
         else:
             queue.finish(job, status, error)
         queue.release(job)
+        self._free_since = time.monotonic()
         log.info("job %s has ended", job.job_id)
 
     def _watch(self, queue: Queue, child: Child, job: Job) -> tuple[JobStatus, SqlmlError | None]:
@@ -145,6 +150,16 @@ class Worker:
                     f"training did not end within its time limit of {limit_s:g} s",
                     hint="Give it more time, or fewer rows with the option max_rows.",
                 )
+
+
+def charged_wait_s(job: Job, free_s: float) -> float:
+    """
+    Compute the seconds of its time limit that a job has waited for a worker to be ready.
+
+    The worker is free for `free_s` seconds; before that, the job waited for others.
+    """
+    limit_s = float(job.options["time_limit"])
+    return max(min(job.waited_s, free_s, MAX_WAIT_SHARE * limit_s), 0.0)
 
 
 def _explain_exit(code: int) -> SqlmlError:

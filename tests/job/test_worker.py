@@ -1,13 +1,15 @@
 """
-What a worker says while it has no connection.
+What a worker says while it has no connection, and what a job's waiting costs it.
 """
 
 import logging
 import threading
 
 import psycopg
+import pytest
 
-from sqlml.job.worker import Worker
+from sqlml.job.queue import Job
+from sqlml.job.worker import Worker, charged_wait_s
 
 
 def test_a_loss_is_logged_once(monkeypatch, caplog):
@@ -19,3 +21,28 @@ def test_a_loss_is_logged_once(monkeypatch, caplog):
         "refused",
         "no password",
     ]
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "free_s", "charged_s"),
+    [
+        (1.5, 100.0, 1.5),  # the worker was getting ready
+        (50.0, 1.0, 1.0),  # another job came first
+        (50.0, 100.0, 2.0),  # most of the limit is for learning
+        (-1.0, 100.0, 0.0),  # somebody set the server's clock
+    ],
+)
+def test_only_the_wait_for_a_free_worker_counts(waited_s, free_s, charged_s):
+    job = Job(
+        job_id=1,
+        model_id=1,
+        schema_name="public",
+        model_name="churn",
+        owner="postgres",
+        target="churned",
+        columns=[],
+        options={"time_limit": 10.0},
+        attempts=1,
+        waited_s=waited_s,
+    )
+    assert charged_wait_s(job, free_s) == charged_s
