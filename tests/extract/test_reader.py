@@ -146,7 +146,7 @@ def test_rows_without_a_target_are_left_out_and_counted(read):
 
 
 def test_target_null_everywhere(read):
-    with pytest.raises(TargetAllNull, match="NULL in all 5 rows"):
+    with pytest.raises(TargetAllNull, match="NULL, NaN or infinite in all 5 rows"):
         read("SELECT g AS x, NULL::float8 AS y FROM generate_series(1, 5) AS g")
 
 
