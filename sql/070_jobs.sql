@@ -166,17 +166,6 @@ BEGIN
 END;
 $$;
 
--- Where a job that waits stands in the queue; NULL where it is the next.
-CREATE OR REPLACE FUNCTION sqlml.describe_place(job sqlml.job)
-RETURNS text
-LANGUAGE sql VOLATILE
-AS $$
-    SELECT format('job %s waits, jobs before it: %s', (job).job_id, count(*))
-      FROM sqlml.job AS earlier
-     WHERE earlier.job_id < (job).job_id AND earlier.status IN ('waiting', 'running')
-    HAVING count(*) > 0;
-$$;
-
 -- What an older catalogue has under another signature.
 DROP PROCEDURE IF EXISTS sqlml.follow_job(integer);
 
@@ -193,7 +182,6 @@ DECLARE
     alone_since timestamptz;
     problem text;
     cancelled text;
-    place text;
     is_lost boolean := false;
     is_over boolean := false;
 BEGIN
@@ -220,12 +208,6 @@ BEGIN
                 is_over := followed.job_id IS NULL
                     OR followed.status NOT IN ('waiting', 'running');
                 EXIT WHEN is_over;
-                IF followed.status = 'waiting' AND poll = 10 AND place IS NULL THEN
-                    place := sqlml.describe_place(followed);
-                    is_lost := is_lost OR CASE WHEN place IS NOT NULL
-                        THEN sqlml.raise_notice(place) ELSE false END;
-                    EXIT WHEN is_lost;
-                END IF;
                 is_lost := is_lost OR sqlml.has_lost_client();
                 EXIT WHEN is_lost;
                 problem := sqlml.missing_worker(followed);
@@ -238,8 +220,11 @@ BEGIN
             PERFORM sqlml.hold_cancels(true);
         EXCEPTION WHEN query_canceled THEN
             cancelled := SQLERRM;
+            -- The error has let go of them.
+            PERFORM sqlml.hold_cancels(true);
         END; EXCEPTION WHEN query_canceled THEN
             cancelled := SQLERRM;
+            PERFORM sqlml.hold_cancels(true);
         END;
         EXIT WHEN is_lost OR cancelled IS NOT NULL;
         COMMIT;

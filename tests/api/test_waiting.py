@@ -67,17 +67,6 @@ def test_a_cancel_while_no_worker_is_free(connection, database, module_worker):
     check_aborted(connection, "behind", error)
 
 
-def test_a_job_that_waits_tells_its_place(connection, database, module_worker):
-    connection.execute(CREATE, ["first", '{"time_limit": "4 s", "wait": false}'])
-    heard = []
-    connection.add_notice_handler(lambda diagnostic: heard.append(diagnostic.message_primary))
-    connection.execute(CREATE, ["second", '{"trials": 1}'])
-    places = [each for each in heard if "jobs before it: 1" in each]
-    assert len(places) == 1
-    for model in ("first", "second"):
-        connection.execute("CALL sqlml.drop_model(%s)", [model])
-
-
 def test_a_cancel_while_rows_are_read(connection, database, slow_customers, module_worker):
     session = Session(database, "reading", ENDLESS)
     wait_until(lambda: is_extracting(connection, "reading"), 20, "rows are read")
