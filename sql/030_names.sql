@@ -226,6 +226,15 @@ BEGIN
 END;
 $$;
 
+-- What to say to whoever may not use a model.
+CREATE OR REPLACE FUNCTION sqlml.missing_right(model sqlml.model, OUT message text, OUT hint text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT format('permission denied for model "%s"', (model).model_name),
+           format('Its owner can GRANT EXECUTE ON FUNCTION %I.%I(anyelement).',
+               (model).schema_name, 'predict_' || (model).model_name);
+$$;
+
 -- The version that answers for a model now, or the error that predict() must raise. It does
 -- not raise it itself: an error out of PL/pgSQL carries lines that tell a user nothing.
 CREATE OR REPLACE FUNCTION sqlml.look_up_version(
@@ -249,9 +258,7 @@ BEGIN
         hint := 'Train the model again with CREATE OR REPLACE MODEL.';
     ELSIF NOT sqlml.may_use(found) THEN
         sqlstate := '42501';
-        message := format('permission denied for model "%s"', found.model_name);
-        hint := format('Its owner can GRANT EXECUTE ON FUNCTION %I.%I(anyelement).',
-            found.schema_name, 'predict_' || found.model_name);
+        SELECT * INTO message, hint FROM sqlml.missing_right(found);
     ELSIF found.current_version_id IS NULL THEN
         SELECT * INTO last_job FROM sqlml.job
          WHERE job.model_id = found.model_id ORDER BY job_id DESC LIMIT 1;

@@ -71,6 +71,19 @@ BEGIN
 END;
 $$;
 
+-- The model of this name, which the current user must own.
+CREATE OR REPLACE FUNCTION sqlml.get_own_model(model text)
+RETURNS sqlml.model
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    found sqlml.model := sqlml.get_model(model);
+BEGIN
+    PERFORM sqlml.check_owner(found);
+    RETURN found;
+END;
+$$;
+
 -- Whether the name is free for a new model. An unfinished or failed first try of the
 -- owner's is cleared away, and what is left of a model whose function was dropped, alone or with
 -- its schema, unless it is to be replaced; of another job in flight nobody disposes.
@@ -401,10 +414,9 @@ CREATE OR REPLACE PROCEDURE sqlml.wait(model text)
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    found sqlml.model := sqlml.get_model(model);
+    found sqlml.model := sqlml.get_own_model(model);
     last_job integer;
 BEGIN
-    PERFORM sqlml.check_owner(found);
     SELECT max(job_id) INTO last_job FROM sqlml.job WHERE job.model_id = found.model_id;
     PERFORM sqlml.hold_cancels(true);
     COMMIT;

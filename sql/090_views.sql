@@ -84,23 +84,9 @@ DECLARE
     found sqlml.model := sqlml.get_model(model);
 BEGIN
     IF NOT (sqlml.may_own(found.owner) OR sqlml.may_use(found)) THEN
-        PERFORM sqlml.raise('42501', format('permission denied for model "%s"', found.model_name),
-            NULL, format('Its owner can GRANT EXECUTE ON FUNCTION %I.%I(anyelement).',
-                found.schema_name, 'predict_' || found.model_name));
+        PERFORM sqlml.raise('42501', denied.message, NULL, denied.hint)
+           FROM sqlml.missing_right(found) AS denied;
     END IF;
-    RETURN found;
-END;
-$$;
-
--- A model whose training data the current user may know of; an error where that is not so.
-CREATE OR REPLACE FUNCTION sqlml.get_own_model(model text)
-RETURNS sqlml.model
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-    found sqlml.model := sqlml.get_model(model);
-BEGIN
-    PERFORM sqlml.check_owner(found);
     RETURN found;
 END;
 $$;

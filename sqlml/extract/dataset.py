@@ -18,6 +18,11 @@ class Column:
     """The SQL type as PostgreSQL writes it, such as `character varying(10)`."""
     kind: ColumnKind
 
+    @property
+    def unknown(self) -> str:
+        """What values are, in words, that a target does not have in training."""
+        return "NULL, NaN or infinite" if self.kind is ColumnKind.NUMERIC else "NULL"
+
 
 @dataclass(frozen=True, slots=True)
 class SkippedColumn:

@@ -86,10 +86,8 @@ def _read(connection: adbc.Connection, source: Source) -> Dataset:
         else:
             table = sample_batches(batches, schema, source.max_rows, source.seed)
     if seen and not usable:
-        is_number = source.target.kind is ColumnKind.NUMERIC
-        unknown = "NULL, NaN or infinite" if is_number else "NULL"
         raise TargetAllNull(
-            f'target "{source.target.name}" is {unknown} in all {seen} rows',
+            f'target "{source.target.name}" is {source.target.unknown} in all {seen} rows',
             hint="Choose another target, or a query whose rows have one.",
         )
     if source.roles.order_by is not None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from sqlml.enums import ColumnKind, EstimatorName, TrialState
+from sqlml.enums import EstimatorName, TrialState
 from sqlml.extract.dataset import Dataset
 from sqlml.search.leaderboard import Leaderboard
 from sqlml.search.plan import Plan
@@ -23,9 +23,8 @@ def describe_dataset(dataset: Dataset) -> str:
     if dataset.sampled_from is not None:
         parts.append(f"a sample of {dataset.sampled_from}")
     if dataset.null_target_count:
-        is_number = dataset.target.kind is ColumnKind.NUMERIC
-        what = "NULL, NaN or infinite" if is_number else "NULL"
-        parts.append(f"left out {_count(dataset.null_target_count, 'row')} whose target is {what}")
+        left_out = _count(dataset.null_target_count, "row")
+        parts.append(f"left out {left_out} whose target is {dataset.target.unknown}")
     names: dict[str, list[str]] = {}
     for column in dataset.skipped:
         names.setdefault(column.reason, []).append(f'"{column.name}"')

@@ -7,6 +7,7 @@ and what there is time for, and the honest score.
 
 import math
 import time
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
@@ -73,7 +74,8 @@ class Assembler:
 
     def note_score_time(self, seconds: float) -> None:
         """Learn how long a score of all rows takes."""
-        self._score_times_s.append(seconds)
+        # Kept in order, as the median is asked for far more often.
+        insort(self._score_times_s, seconds)
 
     @property
     def _score_time_s(self) -> float:

@@ -179,7 +179,7 @@ def read_target(dataset: Dataset, wanted: ProblemType | None) -> Target:
 def _check_row_count(dataset: Dataset) -> None:
     """Raise unless there are enough rows with a target."""
     name, count, null_count = dataset.target.name, dataset.row_count, dataset.null_target_count
-    unknown = "NULL, NaN or infinite" if dataset.target.kind is ColumnKind.NUMERIC else "NULL"
+    unknown = dataset.target.unknown
     if count == 0 and null_count > 0:
         raise TargetAllNull(
             f'target "{name}" is {unknown} in every row',

@@ -4,6 +4,8 @@ What the catalogue keeps of a training: versions, also interim ones, features an
 
 from dataclasses import replace
 
+import pytest
+
 from sqlml.catalogue.version import Version, VersionMember, publish, publish_interim
 from sqlml.compile.sql import ModelSql
 from sqlml.enums import ColumnKind, Direction, EstimatorName, ProblemType, TrialState
@@ -71,6 +73,26 @@ def start_job(connection, worker_session, model, **options) -> Job:
     assert job is not None
     assert job.model_name == model
     return job
+
+
+@pytest.mark.parametrize(("is_attended", "least_s"), [(True, 300.0), (False, 0.0)])
+def test_a_job_knows_how_long_its_statement_waits(connection, worker_session, is_attended, least_s):
+    connection.execute(
+        "CALL sqlml.create_model('patient', 'churned', relation => 'customers',"
+        " options => '{\"wait\": false}')"
+    )
+    [job_id] = connection.execute(
+        "UPDATE sqlml.job SET is_attended = %s, created_at = now() - interval '5 minutes'"
+        " WHERE job_id = (SELECT max(job_id) FROM sqlml.job) RETURNING job_id",
+        [is_attended],
+    ).fetchone()
+    attendance = "(sqlml.attendance_class(), %s)"
+    connection.execute(f"SELECT pg_advisory_lock_shared{attendance}".encode(), [job_id])
+    job = Queue(worker_session).fetch()
+    connection.execute(f"SELECT pg_advisory_unlock_shared{attendance}".encode(), [job_id])
+    assert (job.job_id, least_s <= job.waited_s <= 2 * least_s) == (job_id, True)
+    Queue(worker_session).release(job)
+    connection.execute("CALL sqlml.drop_model('patient')")
 
 
 def write_trials(worker_session, job, first=0) -> None:

@@ -104,7 +104,7 @@ def goal_space(task: Task) -> dict[str, Dimension]:
     if _may_be_logarithmic(task):
         space["log_target"] = Choices((False, True))
     if task.facts.is_imbalanced:
-        space["class_weight"] = Choices(("none", "balanced"))
+        space["class_weight"] = BALANCE
     return space
 
 
