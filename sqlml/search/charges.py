@@ -17,8 +17,8 @@ from sqlml.search.trial import Evaluation
 
 UNLIMITED_COST_S = 1e-3
 """What a row may cost where there is no limit; the room that a model has matters before that."""
-SURE_COST_SHARE = 0.65
-"""Estimates of the cost of predictions may be too low, by a half where other work is done."""
+SURE_COST_SHARE = 0.75
+"""Estimates of the cost of predictions are of a core that nothing else slows down."""
 MAX_FIT_SHARE = 0.5
 """Of what a prediction may cost, one fit may take so much: an ensemble is to have others."""
 USUAL_LEAVES, MIN_ROUNDS = 31, 20
@@ -61,7 +61,7 @@ class Charges:
 
     @cached_property
     def features_ns(self) -> float:
-        """What encoding a row costs at most."""
+        """What calling for a row and encoding it cost at most."""
         ops = [feature.op for feature in self._bench.sample.features.features]
         texts = max(len(self._bench.sample.texts), 1)
         topic_count = ops.count(FeatureOp.TOPIC)

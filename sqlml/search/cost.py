@@ -3,15 +3,17 @@ What a prediction costs, estimated from facts about the model's parts.
 
 The scoring core scores trees of at most 64 leaves by masks, in blocks of 16 trees (up to 32
 leaves) or 8, four blocks a group: each group looks at each of its features once. Larger trees
-are walked. docs/decisions/0010 describes both. The constants are those of one core with
-AVX-512 that others use too; measured costs were 0.5 to 1.7 times the estimate. A large forest of
-several outputs is walked once for all of them: `adds_to_all`.
+are walked. docs/decisions/0010 describes both. The constants are those of an idle core with
+AVX-512; `docs/decisions/0013` says how they were measured. A large forest of several outputs is
+walked once for all of them: `adds_to_all`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, log2
 
+CALL_NS = 1000.0
+"""Being called for a row, and taking the row apart."""
 FEATURE_NS = 15.0
 """Reading a value, a category's level or a date's part, and finding its bin."""
 WORD_NS = 60.0
@@ -26,12 +28,13 @@ MASK_LEAVES = 64
 NARROW_LEAVES, NARROW_TREES, WIDE_TREES = 32, 16, 8
 GROUP_BLOCKS = 4
 ROW_BYTES = 64
-AND_NS = 0.9
-LEAF_NS = 0.8
+AND_NS = 1.0
+LEAF_NS = 0.7
 USUAL_FEATURES = 25
-BYTE_NS = 1.2e-3
-"""A byte of tables: the more there are, all parts together, the fewer stay in a core's caches,
-and reading the others from memory soon takes longer than the rest."""
+BYTE_NS = 5e-4
+"""A byte of tables: the more there are, all parts together, the fewer stay in a core's caches."""
+NEAR_BYTES, FAR_BYTE_NS = 5e6, 5e-3
+"""Beyond so many bytes of one part most have to come from memory."""
 
 LEVEL_NS = 4.0
 """A level of a tree that is walked."""
@@ -100,7 +103,7 @@ def predict_cost_ns(
     """
     text_ns = word_count * (WORD_NS + topic_count * COMPONENT_NS)
     part_ns = sum(part_cost_ns(part, word_count) for part in parts)
-    return feature_count * FEATURE_NS + text_ns + part_ns
+    return CALL_NS + feature_count * FEATURE_NS + text_ns + part_ns
 
 
 def part_cost_ns(part: PartFacts, word_count: float = 0.0) -> float:
@@ -124,4 +127,5 @@ def _trees_ns(part: PartFacts) -> float:
     used = min(part.feature_count or USUAL_FEATURES, ceil(splits / groups))
     rows = groups * GROUP_BLOCKS * used
     table_bytes = ROW_BYTES * (part.leaf_count + rows)
-    return rows * AND_NS + table_bytes * BYTE_NS + part.tree_count * LEAF_NS
+    memory_ns = table_bytes * BYTE_NS + max(table_bytes - NEAR_BYTES, 0.0) * FAR_BYTE_NS
+    return rows * AND_NS + memory_ns + part.tree_count * LEAF_NS
