@@ -29,7 +29,7 @@ CELLS_PER_SECOND = 800_000
 """Values (rows by columns) that one second of a budget pays for: encoding them, putting
 them into bins and fitting a few trees, each up to three times."""
 LONE_FOLD_CELLS_PER_SECOND = 35_000
-"""With so many values for each second of a process there is time for a few fits only: one
+"""With so many values for each second there is time for a few fits only: one
 fold that learns from most rows, and needs no refit, is worth more than several."""
 MAX_CHARGED_CLASSES = 8
 FEATURES_SHARE = 0.15
@@ -183,9 +183,8 @@ def _is_lone_fold(dataset: Dataset, plan: Plan, target: Target) -> bool:
     if plan.trials is not None:
         return False
     seconds = max(plan.deadline - time.monotonic(), 0.0)
-    processes = plan.processes or count_processes()
     cells = target.values.size * len(dataset.columns) * _charged_outputs(target)
-    return cells > LONE_FOLD_CELLS_PER_SECOND * seconds * processes
+    return cells > LONE_FOLD_CELLS_PER_SECOND * seconds
 
 
 def _make_folds(

@@ -3,7 +3,9 @@ The election of an ensemble: which trials, with which weights, and which fits an
 """
 
 import time
+from collections import Counter
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,8 +15,11 @@ from sqlml.search.calibration import find_scale
 from sqlml.search.charges import Charges
 from sqlml.search.elected import Elected, alone
 from sqlml.search.ensemble import Allowance, select_raw_weights
+from sqlml.search.estimators.estimator import Choice
 from sqlml.search.predictions import Predictions
 from sqlml.search.trial import Evaluation
+
+Kind: TypeAlias = tuple[EstimatorName, tuple[tuple[str, object], ...]]
 
 
 class Election:
@@ -87,12 +92,26 @@ class Election:
 
 
 def nominate(ranked: list[Evaluation], count: int) -> list[Evaluation]:
-    """Take the best trials, and the best two of each estimator."""
-    by_estimator: dict[EstimatorName, int] = {}
+    """
+    Take the best trials, the best two of each estimator and the best of each kind.
+
+    The best of a long search are much alike, and what makes an ensemble better than its members
+    is what they do not have in common.
+    """
+    by_estimator: Counter[EstimatorName] = Counter()
+    kinds: set[Kind] = set()
     taken: list[Evaluation] = []
     for place, each in enumerate(ranked):
-        earlier = by_estimator.get(each.choice.estimator, 0)
-        by_estimator[each.choice.estimator] = earlier + 1
-        if place < count or earlier < 2:
+        estimator, kind = each.choice.estimator, _kind(each.choice)
+        is_new = kind not in kinds and len(kinds) < count
+        if place < count or is_new or by_estimator[estimator] < 2:
             taken.append(each)
+        by_estimator[estimator] += 1
+        kinds.add(kind)
     return taken
+
+
+def _kind(choice: Choice) -> Kind:
+    """Tell how a choice differs from others other than by numbers."""
+    named = sorted(choice.hyperparameters.items())
+    return choice.estimator, tuple(each for each in named if isinstance(each[1], str | bool))

@@ -120,7 +120,8 @@ def choose_pace(bench: Bench, speed: Speed, left_s: float, max_rounds: int) -> P
     """Choose what is affordable in training and in prediction."""
     has_one = len(bench.folds) == 1
     wished, least = (FEW_TRIALS, LEAST_TRIALS) if has_one else (WISHED_TRIALS, WISHED_TRIALS)
-    left_s = max(left_s, 0.0) * bench.process_count
+    # Several processes run more trials side by side, of the size that one would choose.
+    left_s = max(left_s, 0.0)
     trial_s = left_s / wished
     work_s = speed.round_s * (speed.rounds_times_rate + PATIENCE)
     fastest_s = work_s / FASTEST_RATE

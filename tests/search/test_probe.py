@@ -13,7 +13,7 @@ from sqlml.search import bench, study
 from sqlml.search.assemble import Assembler
 from sqlml.search.estimators.estimator import Choice
 from sqlml.search.plan import Plan
-from sqlml.search.probe import Pace, hastened
+from sqlml.search.probe import SLOWEST_RATE, Pace, Speed, choose_pace, hastened
 from tests.search.tables import dataset_of
 
 PACE = Pace(rate=0.05, fold_count=3, rounds_times_rate=20.0)
@@ -39,6 +39,23 @@ def test_rates_stay_where_nothing_was_measured_or_there_are_none():
     assert hastened(choice, Pace(rate=0.06, fold_count=3), 10) == choice
     linear = Choice(estimator=EstimatorName.LINEAR, hyperparameters={"l2": 1.0})
     assert hastened(linear, PACE, 10) == linear
+
+
+def test_more_processes_run_more_trials_of_the_same_size():
+    rng = np.random.default_rng(0)
+    dataset = dataset_of("y", y=rng.normal(size=3000), x=rng.normal(size=3000))
+    speed = Speed(round_s=0.01, rounds_times_rate=20.0)
+    paces = [
+        choose_pace(make_bench(dataset, processes), speed, left_s=400.0, max_rounds=1000)
+        for processes in (1, 2)
+    ]
+    assert paces[0] == paces[1]
+    assert paces[0].rate > SLOWEST_RATE
+
+
+def make_bench(dataset, processes):
+    """A bench for ten minutes."""
+    return bench.make_bench(dataset, Plan(deadline=time.monotonic() + 600, processes=processes))
 
 
 @pytest.mark.parametrize(
