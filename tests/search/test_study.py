@@ -14,8 +14,7 @@ from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.extract.dataset import Column
 from sqlml.search import cost, judging, study
 from sqlml.search.charges import SURE_COST_SHARE
-from sqlml.search.cost import CALL_NS
-from sqlml.search.cost import MAX_SPLITS
+from sqlml.search.cost import CALL_NS, MAX_SPLITS
 from sqlml.search.election import Election
 from sqlml.search.fitted import FittedModel, LinearPart, TreePart
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress
