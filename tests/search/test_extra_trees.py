@@ -112,6 +112,21 @@ def test_row_that_comes_again_is_remembered_more_sharply():
     assert right[-1] > np.quantile(right[:400], 0.95)
 
 
+@pytest.mark.parametrize(
+    ("classes", "mean_count"), [(("a", "b"), 1), (("a", "b", "c"), 0)], ids=["two", "three"]
+)
+def test_few_levels_are_codes_where_they_would_have_several_means(classes, mean_count):
+    rng = np.random.default_rng(0)
+    colours = rng.choice(["red", "white"], 300)
+    y = np.where(colours == "red", classes[0], rng.choice(classes[1:], 300))
+    sample = sample_of(dataset_of("y", y=y, x=rng.normal(size=300), colour=colours))
+    fit = ExtraTreesFitter(sample).fit(SETTINGS, order())
+    assert len(fit.features) == mean_count
+    given = predicted(sample.task.problem_type, fit.raw(sample.rows), fit.link)
+    right = given.argmax(axis=1) == sample.target
+    assert right[colours == "red"].mean() > 0.95
+
+
 @pytest.mark.parametrize("name", ["wine_quality", "credit_g", "seoul_bike"])
 def test_forest_has_as_many_trees_as_predictions_can_afford(name):
     sample = sample_of(read_table(name))

@@ -6,8 +6,7 @@ what is averaged is a raw score as every other estimator's, and can be explained
 average logarithms is to multiply: one leaf to which a class is impossible outvotes all other
 trees. So each node's shares are drawn to those of the node above it, the further the fewer rows
 that one has (hierarchical shrinkage, Agarwal et al. 2022): a deep leaf of one row says a little
-more than what is above it, one of equal rows that come again and again much more. Categories come
-as target means.
+more than what is above it, one of equal rows that come again and again much more.
 
 A forest that is too dear for what a prediction may cost, or too large, has fewer trees.
 """
@@ -132,7 +131,7 @@ class ExtraTreesFitter:
         learner = Learner(
             sample=sample,
             target=small_target(sample.task, goal, sample.target),
-            encoded=sample.features.encodings or sample.features.categories,
+            encoded=self._encoded(),
         )
         inputs = learner.inputs(order)
         encoded = inputs.train_matrix(sample.rows.take(rows))
@@ -153,6 +152,18 @@ class ExtraTreesFitter:
             link=goal.link,
             is_cut=is_cut,
         )
+
+    def _encoded(self) -> tuple[int, ...]:
+        """
+        Choose the categories whose target means are inputs; others are codes in their order.
+
+        A category has as many means as there are classes, beside which a tree hardly draws other
+        features; so of several classes only those of many levels have them.
+        """
+        features, task = self._sample.features, self._sample.task
+        if features.encodings or task.problem_type is ProblemType.MULTICLASS:
+            return features.encodings
+        return features.categories
 
     def _forest(self, hyperparameters: Hyperparameters) -> Forest:
         """Make a forest without trees."""
