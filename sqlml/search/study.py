@@ -252,8 +252,8 @@ class Study:
 
     def _cost(self, choice: Choice) -> float:
         """What the estimator thinks that a fit takes."""
-        estimator = ESTIMATORS[choice.estimator]
-        return estimator.cost(self._bench.task, choice.hyperparameters)
+        estimator, charges = ESTIMATORS[choice.estimator], self.assembler.charges
+        return estimator.cost(self._bench.task, choice.hyperparameters, charges.max_cost_ns)
 
     def _start(self) -> None:
         """Ask for the next choice and give its first fold to a process."""

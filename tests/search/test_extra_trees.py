@@ -147,6 +147,19 @@ def test_forest_has_as_many_trees_as_predictions_can_afford(name):
     assert not any(fit.is_cut for fit in fits)
 
 
+@pytest.mark.parametrize("name", ["wine_quality", "credit_g", "seoul_bike"])
+def test_cost_is_of_the_trees_that_predictions_can_afford(name):
+    sample, max_cost_ns = sample_of(read_table(name)), 1500.0
+    settings: Hyperparameters = {"max_leaf_nodes": 256, "min_samples_leaf": 1, "max_features": 0.5}
+    (part,) = ExtraTreesFitter(sample).fit(settings, order(max_cost_ns=max_cost_ns)).parts
+    assert isinstance(part, ForestPart)
+    limited, free = (
+        ExtraTrees().cost(sample.task, settings, limit) for limit in (max_cost_ns, None)
+    )
+    assert limited / free == pytest.approx(len(part.trees) / extra_trees.TREES, rel=0.1)
+    assert len(part.trees) < extra_trees.TREES
+
+
 @pytest.mark.parametrize(
     ("room", "leaves", "count"),
     [

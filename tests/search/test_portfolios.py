@@ -63,7 +63,7 @@ def test_portfolio_is_in_the_space(sample, name, rate, row_count):
     for setting in portfolio:
         assert setting.keys() == space.keys()
         assert all(contains(space[key], value) for key, value in setting.items())
-        assert estimator.cost(task, setting) >= 0
+        assert estimator.cost(task, setting, None) >= 0
     different = [set(setting.items()) for setting in portfolio]
     assert all(each not in different[:index] for index, each in enumerate(different))
 

@@ -31,7 +31,9 @@ class Baseline:
         """Offer the only setting."""
         return ({},)
 
-    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
+    def cost(
+        self, task: Task, hyperparameters: Hyperparameters, max_cost_ns: float | None
+    ) -> float:
         """Cost nothing."""
         return 0.0
 

@@ -175,8 +175,14 @@ class Estimator(Protocol):
         """
         ...
 
-    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
-        """Estimate the seconds of one fit on all rows of a task, roughly, on one core."""
+    def cost(
+        self, task: Task, hyperparameters: Hyperparameters, max_cost_ns: float | None
+    ) -> float:
+        """
+        Estimate the seconds of one fit on all rows of a task, roughly, on one core.
+
+        `max_cost_ns` is what the fit may cost a prediction, as in `Order`.
+        """
         ...
 
     def fitter(self, sample: Sample) -> Fitter:

@@ -12,6 +12,7 @@ A forest that is too dear for what a prediction may cost, or too large, has fewe
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +26,7 @@ from sklearn.tree import BaseDecisionTree
 
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
-from sqlml.search.cost import MAX_SPLITS, part_cost_ns
+from sqlml.search.cost import MAX_SPLITS, PartFacts, adds_to_all, part_cost_ns
 from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample, Task
 from sqlml.search.estimators.forest import FLOAT32_MAX, make_tree
 from sqlml.search.estimators.goal import Goal, Loss, goal_space, make_goal, small_target
@@ -94,15 +95,24 @@ class ExtraTrees:
             for setting in SETTINGS
         )
 
-    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
-        """Estimate the seconds of a fit."""
+    def cost(
+        self, task: Task, hyperparameters: Hyperparameters, max_cost_ns: float | None
+    ) -> float:
+        """Estimate the seconds of a fit: of as many trees as predictions can afford."""
         share = float(hyperparameters.get("max_features", 1.0)) + ROW_SHARE
         rows_per_leaf = int(hyperparameters.get("min_samples_leaf", 1))
-        leaves = min(
-            int(hyperparameters.get("max_leaf_nodes", MAX_LEAVES)), task.row_count // rows_per_leaf
+        most = int(hyperparameters.get("max_leaf_nodes", MAX_LEAVES))
+        leaves = max(min(most, task.row_count // rows_per_leaf), 2)
+        values = task.row_count * task.feature_count * share * log2(leaves)
+        is_one = adds_to_all(leaves, task.output_count)
+        copies = 1 if is_one else task.output_count
+        tree = PartFacts(
+            tree_count=copies,
+            leaf_count=copies * leaves,
+            feature_count=task.feature_count,
+            leaf_size=task.output_count if is_one else 1,
         )
-        values = task.row_count * task.feature_count * share * log2(max(leaves, 2))
-        return TREES * values * SECONDS_PER_VALUE
+        return count_affordable(tree, 1, max_cost_ns) * values * SECONDS_PER_VALUE
 
     def fitter(self, sample: Sample) -> "ExtraTreesFitter":
         """Bind it to a sample."""
@@ -248,7 +258,8 @@ def _grow(growth: _Growth, hyperparameters: Hyperparameters, order: Order) -> bo
         forest.n_estimators = min(forest.n_estimators + growth.step, wanted)
         forest.fit(growth.inputs, growth.target, sample_weight=growth.weight)
         if is_first and fixed is None:
-            wanted = min(wanted, count_affordable(growth.part(), order.max_cost_ns))
+            facts = measure(growth.part())
+            wanted = min(wanted, count_affordable(facts, forest.n_estimators, order.max_cost_ns))
         is_last = forest.n_estimators >= wanted
         if not is_last and order.left_s < time.monotonic() - started:
             if fixed is not None:
@@ -257,14 +268,13 @@ def _grow(growth: _Growth, hyperparameters: Hyperparameters, order: Order) -> bo
     return False
 
 
-def count_affordable(part: ForestPart, max_cost_ns: float | None) -> int:
+def count_affordable(facts: PartFacts, first: int, max_cost_ns: float | None) -> int:
     """
-    Count the trees like those of a part, from theirs to `TREES`, that there is room for.
+    Count the trees, from the `first` with these facts to `TREES`, that there is room for.
 
     With a limit of cost they must also stay within that, and within half of the splits with
     which it can be kept.
     """
-    first, facts = len(part.trees), measure(part)
 
     def is_affordable(count: int) -> bool:
         tree_count = facts.tree_count * count // first
@@ -277,7 +287,8 @@ def count_affordable(part: ForestPart, max_cost_ns: float | None) -> int:
         splits = facts.most_splits * count // first
         return cost_ns <= max_cost_ns and splits <= MAX_SPLITS // 2
 
-    return next(filter(is_affordable, range(TREES, first, -1)), first)
+    more = range(first + 1, TREES + 1)
+    return first + bisect_left(more, True, key=lambda count: not is_affordable(count))
 
 
 def shrink(shares: F64, tree: BaseDecisionTree) -> F64:

@@ -117,7 +117,9 @@ class LightGBM:
                 made.append(setting)
         return tuple(_fitted_to(setting, task, rate) for setting in made)
 
-    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
+    def cost(
+        self, task: Task, hyperparameters: Hyperparameters, max_cost_ns: float | None
+    ) -> float:
         """Estimate the seconds of a fit."""
         rounds = USUAL_ROUNDS_TIMES_RATE / float(hyperparameters["learning_rate"])
         values = task.row_count * task.feature_count * task.output_count

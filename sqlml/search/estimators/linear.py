@@ -81,7 +81,9 @@ class Linear:
             if setting.keys() <= space.keys() and (_may_select(task) or not setting["l1_ratio"])
         )
 
-    def cost(self, task: Task, hyperparameters: Hyperparameters) -> float:
+    def cost(
+        self, task: Task, hyperparameters: Hyperparameters, max_cost_ns: float | None
+    ) -> float:
         """Estimate the seconds of a fit."""
         segments = int(hyperparameters.get("segments", 1))
         cells = task.row_count * task.feature_count * segments * task.output_count
