@@ -7,6 +7,7 @@ narrow bins instead of being sorted. All others ask the metric.
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Protocol
 
 import numpy as np
@@ -93,6 +94,12 @@ class SquaredAdditions:
     def __init__(self, candidates: Sequence[F64], truth: F64, weight: F64 | None):
         self._products = _multiply_errors(candidates, truth, weight)
         self._chosen = np.zeros(len(candidates))
+
+    def restarted(self) -> "SquaredAdditions":
+        """Get the same with nothing added."""
+        other = copy(self)
+        other._chosen = np.zeros_like(self._chosen)
+        return other
 
     def add(self, index: int) -> None:
         """Add a candidate."""

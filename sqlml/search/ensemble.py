@@ -3,8 +3,10 @@ Weights for a blend of candidates: ensemble selection from a library of models.
 
 Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble selection from libraries of models",
 ICML 2004: start from the best candidate, then add again and again, with replacement, the one
-with which the average scores best. A candidate is its out-of-fold predictions: probabilities,
-shape (rows, classes), or numbers, shape (rows,). All candidates predict the same rows.
+with which the average scores best. Where not all can be paid, the best is often not in the best
+affordable blend; where steps take next to nothing each candidate is a start. A candidate is its
+out-of-fold predictions: probabilities, shape (rows, classes), or numbers, shape (rows,). All
+candidates predict the same rows.
 """
 
 import math
@@ -16,7 +18,13 @@ from functools import partial
 import numpy as np
 from scipy.special import softmax
 
-from sqlml.search.additions import RAW_LOG_LOSS, SQUARED_METRICS, make_additions
+from sqlml.search.additions import (
+    RAW_LOG_LOSS,
+    SQUARED_METRICS,
+    Additions,
+    SquaredAdditions,
+    make_additions,
+)
 from sqlml.search.arrays import F64, I64
 from sqlml.search.metrics import Metric, PredictionKind, mean
 
@@ -73,20 +81,42 @@ def select_weights(
     else:
         library = [candidates[place] for place in places]
     additions = make_additions(library, truth, weight, metric)
-    chosen = np.zeros(len(candidates))
+    affordable = replace(allowance, costs=costs[places], limit=limit)
+    best_score, best = _climb(additions, affordable)
+    if isinstance(additions, SquaredAdditions) and costs[places].sum() > limit:
+        for first in range(len(places)):
+            score, chosen = _climb(additions.restarted(), affordable, first)
+            if score > best_score + SAME_SCORE * abs(score):
+                best_score, best = score, chosen
+    weights = np.zeros(len(candidates))
+    weights[places] = best / best.sum()
+    return weights
+
+
+def _climb(
+    additions: Additions, allowance: Allowance, first: int | None = None
+) -> tuple[float, F64]:
+    """
+    Add the best candidate again and again: the best score on the way, and how often each is in it.
+
+    Begins with the `first`, or with the best that can be paid.
+    """
+    costs = np.asarray(allowance.costs)
+    chosen = np.zeros(costs.size)
     best_score, best = -np.inf, chosen
     for _ in range(MAX_STEPS):
-        spent = costs[chosen > 0].sum()
-        can_pay = (chosen[places] > 0) | (spent + costs[places] <= limit)
-        index, score = _best_addition(additions.scores(), costs[places], can_pay)
+        can_pay = (chosen > 0) | (costs[chosen > 0].sum() + costs <= allowance.limit)
+        if first is not None and not chosen.any():
+            can_pay = np.arange(costs.size) == first
+        index, score = _best_addition(additions.scores(), costs, can_pay)
         additions.add(index)
         chosen = chosen.copy()
-        chosen[places[index]] += 1
+        chosen[index] += 1
         if not best.any() or score > best_score + SAME_SCORE * abs(score):
             best_score, best = score, chosen
         if time.monotonic() > allowance.until:
             break
-    return np.asarray(best / best.sum())
+    return best_score, best
 
 
 def cross_fit(

@@ -138,6 +138,14 @@ def test_costs_stay_under_the_limit(costs, limit):
         assert np.flatnonzero(weights).tolist() == [np.argmin(costs)]
 
 
+def test_best_candidate_need_not_be_in_the_best_blend_that_can_be_paid():
+    truth, noise, other = np.random.default_rng(0).normal(size=(3, 400))
+    candidates = [truth + 0.9 * other, truth + noise, truth - noise]
+    allowance = Allowance(costs=np.array([3.0, 2, 2]), limit=4)
+    weights = select_weights(candidates, truth, None, METRICS["rmse"], allowance)
+    assert weights.tolist() == [0, 0.5, 0.5]
+
+
 def test_of_equal_candidates_the_cheapest_is_chosen():
     candidates, truth = make_numbers(60)
     same = [candidates[0]] * 3
