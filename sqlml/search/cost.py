@@ -10,7 +10,7 @@ walked once for all of them: `adds_to_all`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, log2
+from math import ceil, log2, sqrt
 
 CALL_NS = 1000.0
 """Being called for a row, and taking the row apart."""
@@ -38,8 +38,9 @@ NEAR_BYTES, FAR_BYTE_NS = 5e6, 5e-3
 
 LEVEL_NS = 4.0
 """A level of a tree that is walked."""
-NEAR_LEAVES = 250_000
-"""So many leaves make a walk twice as long."""
+NEAR_LEAVES = 200_000
+"""So many leaves make a walk twice as long, by the square root: what does not fit into a near
+cache is in the next one. Two large forests of one model share these caches."""
 ROW_NS = 0.5
 """Adding a leaf of several outputs to one of them."""
 NEAR_ROWS = 60_000
@@ -118,8 +119,8 @@ def _trees_ns(part: PartFacts) -> float:
     average = part.leaf_count / part.tree_count
     largest = max(part.largest_tree, ceil(average))
     if largest > MASK_LEAVES:
-        walk_ns = LEVEL_NS * log2(max(average, 2)) * (1 + part.leaf_count / NEAR_LEAVES)
-        row_ns = ROW_NS * part.leaf_size * (1 + part.leaf_count / NEAR_ROWS)
+        walk_ns = LEVEL_NS * log2(max(average, 2)) * (1 + sqrt(part.leaf_count / NEAR_LEAVES))
+        row_ns = ROW_NS * part.leaf_size * (1 + sqrt(part.leaf_count / NEAR_ROWS))
         return part.tree_count * (walk_ns + (row_ns if part.leaf_size > 1 else 0.0))
     trees = NARROW_TREES if largest <= NARROW_LEAVES else WIDE_TREES
     groups = ceil(part.tree_count / (trees * GROUP_BLOCKS))
