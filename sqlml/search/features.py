@@ -24,6 +24,7 @@ from sqlml.search.candidates import (
     make_numeric_features,
     make_text_counts,
 )
+from sqlml.search.coordinates import find_coordinates
 from sqlml.search.decisions import Decision, Role, describe_features
 from sqlml.search.encoder import (
     Encoded,
@@ -77,7 +78,7 @@ class FeatureSet:
     `categories` (CODE) and `numbers` are for trees; what is in neither is there for others.
     `linear` is for linear models: numbers, and of each column the CODE with the most levels;
     of texts they read the tf-idf instead. `encodings` are the CODE features that are worth
-    target means.
+    target means, `coordinates` the pairs of numbers that tell a place.
     """
 
     features: tuple[Feature, ...]
@@ -86,6 +87,7 @@ class FeatureSet:
     numbers: tuple[int, ...] = ()
     linear: tuple[int, ...] = ()
     encodings: tuple[int, ...] = ()
+    coordinates: tuple[tuple[int, int], ...] = ()
     decisions: tuple[Decision, ...] = ()
 
     @property
@@ -195,12 +197,22 @@ class _Learner:
                         features.append(feature)
             if found.vocabulary is not None:
                 vocabularies.append(found.vocabulary)
+        coordinates = _coordinates(features)
+        self._note_places([tuple(features[i].column for i in pair) for pair in coordinates])
         return FeatureSet(
             features=tuple(features),
             vocabularies=tuple(vocabularies),
             decisions=tuple(map(_decision, self._columns, self._found)),
+            coordinates=coordinates,
             **_readers(features),
         )
+
+    def _note_places(self, pairs: Sequence[tuple[str, ...]]) -> None:
+        """Write down which columns tell a place together."""
+        found = {column.name: each for column, each in zip(self._columns, self._found, strict=True)}
+        for one, other in pairs:
+            for name, partner in ((one, other), (other, one)):
+                found[name].reason += f', and with "{partner}" it tells a place'
 
     def _vocabulary_count(self) -> int:
         """Count the vocabularies learnt so far."""
@@ -366,6 +378,12 @@ def _readers(features: Sequence[Feature]) -> dict[str, tuple[int, ...]]:
         "linear": tuple(sorted([*read, *widest])),
         "encodings": tuple(i for i in widest if len(features[i].levels) > COUNTED_LEVELS),
     }
+
+
+def _coordinates(features: Sequence[Feature]) -> tuple[tuple[int, int], ...]:
+    """Find the pairs of features that tell a place."""
+    values = {each.column: i for i, each in enumerate(features) if each.op is FeatureOp.VALUE}
+    return tuple((values[one], values[other]) for one, other in find_coordinates(tuple(values)))
 
 
 def _decision(column: Column, found: _Found) -> Decision:

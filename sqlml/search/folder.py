@@ -118,6 +118,7 @@ class Folder:
                 self._read_vocabulary(index, each)
                 for index, each in enumerate(facts["vocabularies"])
             ),
+            coordinates=tuple((one, other) for one, other in facts["coordinates"]),
             **{name: tuple(facts[name]) for name in INDEXES},
         )
 
@@ -148,6 +149,7 @@ def _describe(sample: Sample, fold_count: int) -> dict[str, Any]:
         "features": {
             "features": [asdict(each) for each in sample.features.features],
             "vocabularies": [_describe_vocabulary(each) for each in sample.features.vocabularies],
+            "coordinates": sample.features.coordinates,
             **{name: getattr(sample.features, name) for name in INDEXES},
         },
     }

@@ -33,6 +33,7 @@ def pool():
         ("seoul_bike", None),
         ("tate_text", 10e-6),
         ("hotel_rates", None),
+        ("california_housing", 10e-6),
     ],
 )
 def test_artifact_of_an_ensemble_answers_like_its_fits(pool, name, predict_cost_s):

@@ -11,6 +11,7 @@ import pytest
 from sqlml.search.encoding import target_means
 from sqlml.search.estimators.boosting import LightGBMFitter
 from sqlml.search.estimators.inputs import Learner
+from sqlml.search.estimators.rotations import Rotations
 from sqlml.search.fitted import FeatureOp, LinearPart, Link, TreePart
 from sqlml.search.leaderboard import Hyperparameters
 from sqlml.search.metrics import METRICS
@@ -215,7 +216,12 @@ def test_training_rows_do_not_see_their_own_target():
     names = [f"n{number}" for number in rng.integers(0, 800, 2000)]
     sample = sample_of(dataset_of("y", y=rng.normal(size=2000), name=names))
     assert sample.task.has_encodings
-    learner = Learner(sample=sample, target=sample.target, encoded=sample.features.encodings)
+    learner = Learner(
+        sample=sample,
+        target=sample.target,
+        encoded=sample.features.encodings,
+        rotations=Rotations(),
+    )
     inputs = learner.inputs(order())
     assert abs(np.corrcoef(inputs.learnt[:, 0], sample.target)[0, 1]) < 0.1
     seen = inputs.matrix(sample.rows)[:, -1]

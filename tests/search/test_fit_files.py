@@ -2,6 +2,7 @@
 Fits that are written and read back: the same scores to the last bit, and no pickle.
 """
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from sqlml.enums import EstimatorName
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.files import read_fit, write_fit
+from sqlml.search.folder import Folder
 from sqlml.search.leaderboard import Hyperparameters
 from tests.search.samples import order, sample_of
 from tests.search.tables import read_table
@@ -43,6 +45,24 @@ def test_fit_is_read_back_whole(tmp_path: Path, name: str, setting: str) -> None
     )
     files = {path.suffix for path in (tmp_path / "fit").iterdir()}
     assert files <= {".json", ".npz", ".txt"}
+
+
+@pytest.mark.parametrize("name", ["california_housing", "hotel_rates", "wine_quality"])
+def test_sample_is_read_back_whole(tmp_path: Path, name: str) -> None:
+    sample = sample_of(read_table(name))
+    folder = Folder(tmp_path)
+    folder.write_sample(sample, (), np.arange(0))
+    read = folder.read_sample()
+    # What was decided is for people to read, not for those who fit.
+    for each in fields(read.features):
+        if each.name != "decisions":
+            # As text, where NaN is NaN.
+            assert repr(getattr(read.features, each.name)) == repr(
+                getattr(sample.features, each.name)
+            )
+    assert read.task == sample.task
+    assert np.array_equal(read.matrix, sample.matrix, equal_nan=True)
+    assert np.array_equal(read.target, sample.target)
 
 
 def test_damaged_fit_is_refused(tmp_path: Path) -> None:

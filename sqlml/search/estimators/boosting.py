@@ -5,6 +5,7 @@ Inputs are named f0, f1, …; categories are codes of our own.
 """
 
 import hashlib
+import math
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,9 +24,10 @@ from sqlml.search.estimators.goal import (
     small_target,
     some_counts,
 )
-from sqlml.search.estimators.inputs import Encoding, Helper, Inputs, Learner, plain_inputs
+from sqlml.search.estimators.inputs import Encoding, Helper, Inputs, Learner
 from sqlml.search.estimators.leaves import LeafChange, change_leaves
 from sqlml.search.estimators.linear import HELPER, Linear
+from sqlml.search.estimators.rotations import make_rotations
 from sqlml.search.estimators.unit import make_unit
 from sqlml.search.fitted import Link, TreePart
 from sqlml.search.leaderboard import Hyperparameters
@@ -102,7 +104,8 @@ class LightGBMFitter:
 
     def __init__(self, sample: Sample):
         self._sample = sample
-        self._plain = plain_inputs(sample)
+        self._rotations = make_rotations(sample)
+        self._plain = self._learner(sample.target, ()).inputs(Order(until=math.inf))
         self._linear = Linear().fitter(sample)
         self._cache = _Cache()
 
@@ -179,16 +182,24 @@ class LightGBMFitter:
             if encoding is Encoding.STACKED:
                 hyperparameters = HELPER | {"log_target": goal.link is Link.EXPM1}
                 helper = Helper(fitter=self._linear, hyperparameters=hyperparameters)
-            learner = Learner(
-                sample=self._sample,
-                target=small_target(self._sample.task, goal, self._sample.target),
-                encoded=self._sample.features.encodings,
-                helper=helper,
-            )
+            target = small_target(self._sample.task, goal, self._sample.target)
+            learner = self._learner(target, self._sample.features.encodings, helper)
             inputs = learner.inputs(order)
             matrix = inputs.train_matrix(self._sample.rows.take(rows))
             self._cache.learnt[key] = (inputs, self._dataset(matrix, inputs).construct())
         return self._cache.learnt[key]
+
+    def _learner(
+        self, target: F64, encoded: tuple[int, ...], helper: Helper | None = None
+    ) -> Learner:
+        """Say what features are computed with."""
+        return Learner(
+            sample=self._sample,
+            target=target,
+            encoded=encoded,
+            rotations=self._rotations,
+            helper=helper,
+        )
 
     def _subset(self, rows: I64, is_whole: bool) -> lgb.Dataset:
         """Take rows of the binned sample."""

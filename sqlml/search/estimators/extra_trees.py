@@ -31,6 +31,7 @@ from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample, Tas
 from sqlml.search.estimators.forest import FLOAT32_MAX, make_tree
 from sqlml.search.estimators.goal import Goal, Loss, goal_space, make_goal, small_target
 from sqlml.search.estimators.inputs import Learner
+from sqlml.search.estimators.rotations import make_rotations
 from sqlml.search.estimators.sizes import measure
 from sqlml.search.estimators.unit import make_unit
 from sqlml.search.fitted import ForestPart, Tree
@@ -130,6 +131,7 @@ class ExtraTreesFitter:
 
     def __init__(self, sample: Sample):
         self._sample = sample
+        self._rotations = make_rotations(sample)
 
     def fit(self, hyperparameters: Hyperparameters, order: Order) -> Fit:
         """Fit as many trees as there is time and room for and predictions can afford."""
@@ -142,6 +144,7 @@ class ExtraTreesFitter:
             sample=sample,
             target=small_target(sample.task, goal, sample.target),
             encoded=self._encoded(),
+            rotations=self._rotations,
         )
         inputs = learner.inputs(order)
         encoded = inputs.train_matrix(sample.rows.take(rows))
@@ -157,7 +160,7 @@ class ExtraTreesFitter:
         )
         is_cut = _grow(growth, hyperparameters, order)
         return Fit(
-            parts=(growth.part(),),
+            parts=(*inputs.helpers, growth.part()),
             features=inputs.features,
             link=goal.link,
             is_cut=is_cut,

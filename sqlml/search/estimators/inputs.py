@@ -1,5 +1,5 @@
 """
-What trees see of a sample: codes, target means, or a linear model's scores too.
+What trees see of a sample: codes or target means, turned coordinates, a linear model's scores.
 
 Owns which features are computed from the target, and that a training row never sees its own:
 its means and scores are from the rows of other folds, those of all other rows, and of the
@@ -16,6 +16,7 @@ from sqlml.search.encoder import Encoded
 from sqlml.search.encoding import mean_outputs, target_means
 from sqlml.search.estimators.estimator import Fitter, Order, Sample
 from sqlml.search.estimators.raw import extend, part_scores
+from sqlml.search.estimators.rotations import Rotations
 from sqlml.search.fitted import Feature, FeatureOp, Part
 from sqlml.search.leaderboard import Hyperparameters
 
@@ -58,14 +59,6 @@ class Inputs:
         return _take_columns(extend(self.helpers, self.features, rows).matrix, self.columns)
 
 
-def plain_inputs(sample: Sample) -> Inputs:
-    """Take the features of the sample as they are."""
-    found = sample.features
-    columns = tuple(sorted({*found.categories, *found.numbers}))
-    categories = tuple(columns.index(each) for each in found.categories)
-    return Inputs(columns=columns, categories=categories)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Helper:
     """The linear model whose scores are features."""
@@ -83,6 +76,7 @@ class Learner:
     """Of each row of the sample; small numbers or classes."""
     encoded: tuple[int, ...]
     """The CODE features that target means are taken of."""
+    rotations: Rotations
     helper: Helper | None = None
     """None: there are no scores."""
 
@@ -90,23 +84,23 @@ class Learner:
         """Learn the inputs from the ordered training rows."""
         rows = np.arange(self.target.size) if order.train is None else order.train
         features, values = self._means(rows)
-        helpers: tuple[Part, ...] = ()
+        helpers: tuple[Part, ...] = self.rotations.parts
+        if self.rotations.features:
+            features += self.rotations.features
+            values += list(self.rotations.values(self.sample.rows.take(rows)).T)
         if self.helper is not None:
             helper, scores = self._scores(self.helper, rows, order.until)
-            helpers = (helper,)
             features += [
-                Feature(column="", op=FeatureOp.SCORE, place=place)
+                Feature(column="", op=FeatureOp.SCORE, source=len(helpers), place=place)
                 for place in range(scores.shape[1])
             ]
+            helpers += (helper,)
             values += list(scores.T)
-        plain = plain_inputs(self.sample)
-        if not features:
-            return plain
         found, width = self.sample.features, self.sample.matrix.shape[1]
         encoded = {feature.column for feature in features if feature.op is FeatureOp.LOOKUP}
         columns = tuple(
             each
-            for each in plain.columns
+            for each in sorted({*found.categories, *found.numbers})
             if each not in found.categories or found.features[each].column not in encoded
         )
         return Inputs(
@@ -114,12 +108,14 @@ class Learner:
             categories=tuple(columns.index(each) for each in found.categories if each in columns),
             features=tuple(features),
             helpers=helpers,
-            learnt=np.column_stack(values),
+            learnt=np.column_stack(values) if values else None,
         )
 
     def _means(self, rows: I64) -> tuple[list[Feature], list[F64]]:
         """Compute target means of the categories that are worth it."""
         sample, task = self.sample, self.sample.task
+        if not self.encoded:
+            return [], []
         outputs = mean_outputs(self.target[rows], task.problem_type, task.class_count)
         features: list[Feature] = []
         values: list[F64] = []
