@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from sqlml.enums import EstimatorName
+from sqlml.enums import EstimatorName, ProblemType
 from sqlml.errors import OptionNotUsable
 from sqlml.search.cost import MASK_LEAVES
 from sqlml.search.estimators import ESTIMATORS
@@ -27,6 +27,8 @@ PLACES = {
 """Where an estimator's first setting comes in the order of all, and how far apart the next are."""
 LATE_LINEAR = (3.0, 10.0)
 """Where many rows show what linear models miss, and make each of them take long."""
+EARLY_FORESTS = (1.1, 5.0)
+"""Of classes forests know what boosting does not; of numbers they seldom do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +100,7 @@ def make_portfolio(
     """Interleave the estimators' portfolios: each kind early. None comes twice."""
     placed: list[tuple[float, EstimatorName, Hyperparameters]] = []
     for name in spaces:
-        is_late = name is EstimatorName.LINEAR and task.has_many_rows
-        first, step = LATE_LINEAR if is_late else PLACES[name]
+        first, step = _find_places(name, task)
         for index, each in enumerate(ESTIMATORS[name].portfolio(task, rate)):
             placed.append((first + step * index, name, each))
     seen: list[Choice] = []
@@ -108,6 +109,15 @@ def make_portfolio(
         if choice not in seen:
             seen.append(choice)
             yield choice
+
+
+def _find_places(name: EstimatorName, task: Task) -> tuple[float, float]:
+    """Find where an estimator's first setting comes, and how far apart the next are."""
+    if name is EstimatorName.LINEAR and task.has_many_rows:
+        return LATE_LINEAR
+    if name is EstimatorName.EXTRA_TREES and task.problem_type is not ProblemType.REGRESSION:
+        return EARLY_FORESTS
+    return PLACES[name]
 
 
 def nearest(

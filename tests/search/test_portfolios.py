@@ -122,3 +122,15 @@ def test_goals_of_numbers_below_zero_have_no_logarithm():
     sample = sample_of(dataset_of("y", y=rng.exponential(size=100) - 0.1, x=rng.normal(size=100)))
     assert goal_space(sample.task) == {}
     assert goal_space(replace(sample.task, metric=METRICS["mae"])).keys() == {"objective"}
+
+
+@pytest.mark.parametrize(
+    ("name", "third"),
+    [("wine_quality", EstimatorName.EXTRA_TREES), ("seoul_bike", EstimatorName.LIGHTGBM)],
+)
+def test_forests_of_classes_come_early(name, third):
+    task = sample_of(read_table(name)).task
+    names = (EstimatorName.LINEAR, EstimatorName.LIGHTGBM, EstimatorName.EXTRA_TREES)
+    portfolio = make_portfolio(make_spaces(names, task, {}), task, 0.1)
+    first = [next(portfolio).estimator for _ in range(3)]
+    assert first == [EstimatorName.LINEAR, EstimatorName.LIGHTGBM, third]
