@@ -53,7 +53,9 @@ LEAST_SCORES, LEAST_ELECTIONS = 200, 2.0
 """Without time for so many scores, or times that the last election took, the best trial stands
 alone."""
 PUBLISH_TIMES = 1.8
-"""Compiling and checking a model takes so many times what writing its fits took."""
+"""Compiling and checking a model takes so many times what writing its fits took,"""
+PUBLISH_FIT_S = 0.02
+"""and so many seconds for each fit, however small: forty of a bag take more than one."""
 LAST_WORDS_S = 0.1
 
 
@@ -302,7 +304,7 @@ class Assembler:
 
 def _publish_s(elected: list[Elected]) -> float:
     """Seconds that compiling and checking a model will take: long, where writing its fits was."""
-    return PUBLISH_TIMES * sum(each.kept_s for each in elected)
+    return sum(PUBLISH_TIMES * each.kept_s + PUBLISH_FIT_S * each.fit_count for each in elected)
 
 
 def raw_of_model(bench: Bench, shares: Sequence[Share], finish: Finish, rows: I64) -> F64:
