@@ -2,7 +2,7 @@
 Many fits become one model: features, vocabularies and parts are put together and renumbered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlml.enums import ProblemType
@@ -18,6 +18,7 @@ from sqlml.search.fitted import (
     LinearPart,
     LinearTerm,
     Link,
+    NumericTerm,
     Part,
     TextTerm,
     TreePart,
@@ -59,17 +60,10 @@ def choose_blend(problem_type: ProblemType, links: Sequence[Link]) -> tuple[Blen
 def unite(bench: Bench, shares: Sequence[Share], finish: Finish) -> FittedModel:
     """Make one model of fits of the bench's sample. Features that no part reads are left out."""
     own = bench.sample.features
-    features = list(own.features)
-    parts: list[Part] = []
-    weights: list[float] = []
-    links: list[Link] = []
+    union = _Union(list(own.features))
     for share in shares:
-        first_part, first_feature = len(parts), len(features)
-        renumber = _renumber(len(own.features), first_feature)
-        features += [_move(each, renumber, first_part) for each in share.fit.features]
-        parts += [_with_features(part, renumber) for part in share.fit.parts]
-        weights += [0.0] * (len(share.fit.parts) - 1) + [share.weight]
-        links += [share.fit.link] * len(share.fit.parts)
+        union.add(share)
+    features, parts = union.features, union.parts
     blend, link = choose_blend(bench.task.problem_type, [share.fit.link for share in shares])
     used = _used_features(features, parts)
     places = {index: place for place, index in enumerate(used)}
@@ -87,27 +81,91 @@ def unite(bench: Bench, shares: Sequence[Share], finish: Finish) -> FittedModel:
             _with_vocabularies(_with_features(part, places.__getitem__), text_places)
             for part in parts
         ),
-        weights=tuple(weights),
+        weights=tuple(union.weights),
         blend=blend,
         link=link,
         scale=finish.scale,
         offsets=finish.offsets,
         threshold=finish.threshold,
         vocabularies=tuple(own.vocabularies[index] for index in texts),
-        links=tuple(links) if blend is Blend.RESPONSE else (),
+        links=tuple(union.links) if blend is Blend.RESPONSE else (),
     )
 
 
-def _renumber(own_count: int, first: int) -> Renumber:
-    """Features of the sample keep their number; a fit's own ones count from `first`."""
-    return lambda index: index if index < own_count else first + index - own_count
+class _Union:
+    """The features and parts of several fits; what all fits compute alike is there once."""
+
+    def __init__(self, features: list[Feature]):
+        """Take the features of the sample, which keep their numbers."""
+        self.features = features
+        self.parts: list[Part] = []
+        self.weights: list[float] = []
+        self.links: list[Link] = []
+        self._own_count = len(features)
+        self._helpers: dict[Hashable, int] = {}
+        self._scores: dict[tuple[int, int], int] = {}
+
+    def add(self, share: Share) -> None:
+        """Add the features and parts of a fit."""
+        own: dict[int, int] = {}
+
+        def renumber(index: int) -> int:
+            return index if index < self._own_count else own[index]
+
+        fit = share.fit
+        numbered = tuple(enumerate(fit.features, start=self._own_count))
+        for number, feature in numbered:
+            if feature.op is not FeatureOp.SCORE:
+                own[number] = len(self.features)
+                self.features.append(replace(feature, source=renumber(feature.source)))
+        # Helpers read no scores.
+        helpers = [self._add_helper(part, renumber, fit.link) for part in fit.parts[:-1]]
+        for number, feature in numbered:
+            if feature.op is FeatureOp.SCORE:
+                own[number] = self._add_score(replace(feature, source=helpers[feature.source]))
+        self._add_part(_with_features(fit.parts[-1], renumber), share.weight, fit.link)
+
+    def _add_helper(self, part: Part, renumber: Renumber, link: Link) -> int:
+        """Add a part that scores are from, unless it is there; give its number."""
+        part = _with_features(part, renumber)
+        key = _content(part)
+        if key not in self._helpers:
+            self._helpers[key] = self._add_part(part, 0.0, link)
+        return self._helpers[key]
+
+    def _add_score(self, feature: Feature) -> int:
+        """Add a score, unless it is there; give its number."""
+        key = (feature.source, feature.place)
+        if key not in self._scores:
+            self._scores[key] = len(self.features)
+            self.features.append(feature)
+        return self._scores[key]
+
+    def _add_part(self, part: Part, weight: float, link: Link) -> int:
+        """Add a part; give its number."""
+        self.parts.append(part)
+        self.weights.append(weight)
+        self.links.append(link)
+        return len(self.parts) - 1
 
 
-def _move(feature: Feature, renumber: Renumber, first_part: int) -> Feature:
-    """Renumber what a fit's own feature is made from: a feature or a part."""
-    if feature.op is FeatureOp.SCORE:
-        return replace(feature, source=first_part + feature.source)
-    return replace(feature, source=renumber(feature.source))
+def _content(part: Part) -> Hashable:
+    """Get what two parts have in common where they are alike; only short ones are compared."""
+    if not isinstance(part, LinearPart):
+        return id(part)
+    terms = [term for term in part.terms if isinstance(term, NumericTerm)]
+    if len(terms) < len(part.terms):
+        return id(part)
+    return (
+        part.intercepts.tobytes(),
+        *(
+            (
+                *(each.feature, each.low, each.high, each.mean, each.inverse_scale),
+                *(each.weights.tobytes(), each.missing_weights.tobytes()),
+            )
+            for each in terms
+        ),
+    )
 
 
 def _place(feature: Feature, places: dict[int, int], text_places: dict[int, int]) -> Feature:

@@ -2,16 +2,25 @@
 Coordinates: which columns they are, where places lie on turned axes, and what that is good for.
 """
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from sqlml.compile.artifact import compile_model
 from sqlml.enums import EstimatorName
+from sqlml.predict.scorer import Scorer
+from sqlml.search.bench import make_bench
 from sqlml.search.coordinates import find_coordinates
 from sqlml.search.encoder import Encoded
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.raw import extend
 from sqlml.search.estimators.rotations import DEGREES, make_rotations
+from sqlml.search.fitted import FeatureOp
 from sqlml.search.leaderboard import Hyperparameters
+from sqlml.search.plan import Plan
+from sqlml.search.union import Finish, Share, unite
 from tests.search.samples import order, sample_of
 from tests.search.tables import dataset_of, read_table
 
@@ -121,3 +130,29 @@ def test_a_border_that_runs_askew_is_learnt(name):
         errors.append(float(np.mean((raw - y[valid]) ** 2)))
     with_axes, without = errors
     assert with_axes < 0.7 * without
+
+
+def test_fits_of_a_model_share_their_axes():
+    dataset = read_table("california_housing")
+    dataset = replace(dataset, table=dataset.table.slice(0, 1000))
+    bench = make_bench(dataset, Plan(deadline=time.monotonic() + 600))
+    boosting = ESTIMATORS[EstimatorName.LIGHTGBM]
+    settings: list[Hyperparameters] = [
+        {**SETTINGS[boosting.name], "encoding": encoding}
+        for encoding in ("codes", "stacked", "codes")
+    ]
+    fits = [boosting.fitter(bench.sample).fit(each, order()) for each in settings]
+    weights = (0.5, 0.25, 0.25)
+    shares = [Share(weight=weight, fit=fit) for weight, fit in zip(weights, fits, strict=True)]
+    model = unite(bench, shares, Finish())
+    # Six axes and one linear model; each fit alone has the axes.
+    assert [len(fit.parts) for fit in fits] == [7, 8, 7]
+    assert len(model.parts) == 6 + 1 + 3
+    assert sum(each.op is FeatureOp.SCORE for each in model.features) == 6 + 1
+    rows = dataset.table.slice(0, 300)
+    expected = sum(
+        weight * fit.raw(bench.sample.features.encode(rows))
+        for weight, fit in zip(weights, fits, strict=True)
+    )
+    actual = Scorer(compile_model(model).data, "m").raw_scores(rows)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
