@@ -93,6 +93,24 @@ class PartFacts:
         return max(self.most_splits / MAX_SPLITS, memory / MAX_BYTES)
 
 
+def forest_facts(
+    leaves: Sequence[int], output_count: int, feature_count: int, most_splits: int = 0
+) -> PartFacts:
+    """Describe a forest of trees with so many leaves each, all of which know all outputs."""
+    largest = max(leaves)
+    leaf_size = output_count if adds_to_all(largest, output_count) else 1
+    copies = output_count // leaf_size
+    return PartFacts(
+        tree_count=copies * len(leaves),
+        leaf_size=leaf_size,
+        leaf_count=copies * sum(leaves),
+        largest_tree=largest,
+        feature_count=feature_count,
+        most_splits=most_splits,
+        output_count=output_count,
+    )
+
+
 def predict_cost_ns(
     parts: Sequence[PartFacts], feature_count: int, word_count: float = 0.0, topic_count: int = 0
 ) -> float:

@@ -197,17 +197,18 @@ class _Learner:
                         features.append(feature)
             if found.vocabulary is not None:
                 vocabularies.append(found.vocabulary)
-        coordinates = _coordinates(features)
-        self._note_places([tuple(features[i].column for i in pair) for pair in coordinates])
+        values = {each.column: i for i, each in enumerate(features) if each.op is FeatureOp.VALUE}
+        coordinates = find_coordinates(tuple(values))
+        self._note_places(coordinates)
         return FeatureSet(
             features=tuple(features),
             vocabularies=tuple(vocabularies),
             decisions=tuple(map(_decision, self._columns, self._found)),
-            coordinates=coordinates,
+            coordinates=tuple((values[one], values[other]) for one, other in coordinates),
             **_readers(features),
         )
 
-    def _note_places(self, pairs: Sequence[tuple[str, ...]]) -> None:
+    def _note_places(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Write down which columns tell a place together."""
         found = {column.name: each for column, each in zip(self._columns, self._found, strict=True)}
         for one, other in pairs:
@@ -378,12 +379,6 @@ def _readers(features: Sequence[Feature]) -> dict[str, tuple[int, ...]]:
         "linear": tuple(sorted([*read, *widest])),
         "encodings": tuple(i for i in widest if len(features[i].levels) > COUNTED_LEVELS),
     }
-
-
-def _coordinates(features: Sequence[Feature]) -> tuple[tuple[int, int], ...]:
-    """Find the pairs of features that tell a place."""
-    values = {each.column: i for i, each in enumerate(features) if each.op is FeatureOp.VALUE}
-    return tuple((values[one], values[other]) for one, other in find_coordinates(tuple(values)))
 
 
 def _decision(column: Column, found: _Found) -> Decision:

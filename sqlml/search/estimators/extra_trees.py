@@ -26,7 +26,7 @@ from sklearn.tree import BaseDecisionTree
 
 from sqlml.enums import EstimatorName, ProblemType
 from sqlml.search.arrays import F64, I64
-from sqlml.search.cost import MAX_SPLITS, PartFacts, adds_to_all, part_cost_ns
+from sqlml.search.cost import MAX_SPLITS, PartFacts, forest_facts, part_cost_ns
 from sqlml.search.estimators.estimator import Fit, Order, OutOfTime, Sample, Task
 from sqlml.search.estimators.forest import FLOAT32_MAX, make_tree
 from sqlml.search.estimators.goal import Goal, Loss, goal_space, make_goal, small_target
@@ -105,14 +105,7 @@ class ExtraTrees:
         most = int(hyperparameters.get("max_leaf_nodes", MAX_LEAVES))
         leaves = max(min(most, task.row_count // rows_per_leaf), 2)
         values = task.row_count * task.feature_count * share * log2(leaves)
-        is_one = adds_to_all(leaves, task.output_count)
-        copies = 1 if is_one else task.output_count
-        tree = PartFacts(
-            tree_count=copies,
-            leaf_count=copies * leaves,
-            feature_count=task.feature_count,
-            leaf_size=task.output_count if is_one else 1,
-        )
+        tree = forest_facts([leaves], task.output_count, task.feature_count)
         return count_affordable(tree, 1, max_cost_ns) * values * SECONDS_PER_VALUE
 
     def fitter(self, sample: Sample) -> "ExtraTreesFitter":

@@ -7,6 +7,7 @@ cuts; along an axis of its direction it takes one (rotated inputs: Rodríguez, K
 artifact computes it as it does scores of linear models.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ from sqlml.enums import EstimatorName
 from sqlml.search.arrays import F64
 from sqlml.search.encoder import Encoded
 from sqlml.search.estimators.estimator import Sample
-from sqlml.search.estimators.raw import part_scores
+from sqlml.search.estimators.raw import extend
 from sqlml.search.fitted import Feature, FeatureOp, LinearPart, NumericTerm
 
 DEGREES = (22.5, 45.0, 67.5, 112.5, 135.0, 157.5)
@@ -25,8 +26,8 @@ two axes took 3.5 % from the error in cross-validation, these six 5.2 %."""
 MAX_PAIRS = 2
 SMALLEST_SPREAD = 1e-300
 """Of smaller numbers, or of too large ones, nothing is computed: all are in the middle."""
-Coordinate = NumericTerm
-"""One of a place, without a weight."""
+Axis = tuple[tuple[NumericTerm, NumericTerm], float]
+"""A place's two coordinates, as terms without a weight, and the angle in radians."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,9 +39,7 @@ class Rotations:
 
     def values(self, rows: Encoded) -> F64:
         """Compute the features of some rows, shape (rows, features)."""
-        scores = [part_scores(part, rows) for part in self.parts]
-        columns = [scores[each.source][:, each.place] for each in self.features]
-        return np.column_stack(columns).astype(np.float32).astype(np.float64)
+        return extend(self.parts, self.features, rows).matrix[:, rows.matrix.shape[1] :]
 
 
 def make_rotations(sample: Sample) -> Rotations:
@@ -50,7 +49,7 @@ def make_rotations(sample: Sample) -> Rotations:
         (_coordinate(sample, first), _coordinate(sample, second))
         for first, second in sample.features.coordinates[:MAX_PAIRS]
     ]
-    axes = [(pair, np.radians(degrees)) for pair in pairs for degrees in DEGREES]
+    axes = [(pair, math.radians(degrees)) for pair in pairs for degrees in DEGREES]
     width = sample.task.output_count
     # A part has as many scores as the model.
     places = range(0, len(axes), width)
@@ -62,7 +61,7 @@ def make_rotations(sample: Sample) -> Rotations:
     return Rotations(parts=parts, features=features)
 
 
-def _coordinate(sample: Sample, feature: int) -> Coordinate:
+def _coordinate(sample: Sample, feature: int) -> NumericTerm:
     """Standardise a coordinate; a missing one is in the middle."""
     values = sample.matrix[:, feature]
     known = values[np.isfinite(values)]
@@ -82,7 +81,7 @@ def _coordinate(sample: Sample, feature: int) -> Coordinate:
     )
 
 
-def _part(axes: list[tuple[tuple[Coordinate, Coordinate], float]], width: int) -> LinearPart:
+def _part(axes: list[Axis], width: int) -> LinearPart:
     """Make a part whose scores are where a place is on each axis."""
     return LinearPart(
         estimator=EstimatorName.LINEAR,
@@ -91,9 +90,7 @@ def _part(axes: list[tuple[tuple[Coordinate, Coordinate], float]], width: int) -
     )
 
 
-def _terms(
-    axes: list[tuple[tuple[Coordinate, Coordinate], float]], width: int
-) -> Iterator[NumericTerm]:
+def _terms(axes: list[Axis], width: int) -> Iterator[NumericTerm]:
     """Weigh the coordinates by the directions of the axes."""
     for place, (pair, angle) in enumerate(axes):
         for coordinate, weight in zip(pair, (np.cos(angle), np.sin(angle)), strict=True):
