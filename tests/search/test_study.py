@@ -12,10 +12,12 @@ import pytest
 from sqlml.enums import ColumnKind, EstimatorName, ProblemType, TrialState
 from sqlml.errors import NoUsableColumn, OptionNotUsable
 from sqlml.extract.dataset import Column
-from sqlml.search import cost, judging, study
+from sqlml.search import assemble, cost, judging, study
+from sqlml.search.assemble import Assembler
 from sqlml.search.charges import SURE_COST_SHARE
 from sqlml.search.cost import CALL_NS, MAX_SPLITS
 from sqlml.search.election import Election
+from sqlml.search.estimators.extra_trees import ExtraTrees
 from sqlml.search.fitted import FittedModel, LinearPart, TreePart
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress
 from sqlml.search.metrics import find_metric
@@ -246,6 +248,37 @@ def test_a_calibration_that_is_worse_is_left_out(run, monkeypatch):
     found = run(dataset_of("y", y=y, x=y % 17), **options)
     assert found.model.offsets == ()
     assert np.isfinite(found.score)
+
+
+def test_time_of_a_trial_is_estimated_for_what_its_predictions_may_cost(run, monkeypatch):
+    real, limits = ExtraTrees.cost, set()
+
+    def noted(self, task, hyperparameters, max_cost_ns):
+        limits.add(max_cost_ns)
+        return real(self, task, hyperparameters, max_cost_ns)
+
+    monkeypatch.setattr(ExtraTrees, "cost", noted)
+    run(small(), 8.0, estimators=(EXTRA_TREES,), predict_cost_s=10e-6)
+    (limit_ns,) = limits
+    assert 0 < limit_ns <= SURE_COST_SHARE * 10_000 / 2
+
+
+def test_time_is_kept_back_for_every_fit_of_a_bag(run, monkeypatch):
+    reserves: dict[int, float] = {}
+    real = Assembler.reserve_s
+
+    def noted(self, evaluations):
+        reserve_s = real(self, evaluations)
+        if len(evaluations) == 2:
+            reserves.setdefault(folds, reserve_s)
+        return reserve_s
+
+    monkeypatch.setattr(Assembler, "reserve_s", noted)
+    monkeypatch.setattr(assemble, "PUBLISH_FIT_S", 2.0)
+    for folds in (2, 5):
+        run(small(), 60.0, estimators=(LINEAR,), folds=folds, trials=1)
+    assert reserves[2] > 2 * 2.0
+    assert reserves[5] > 5 * 2.0
 
 
 def test_forest_leaves_half_of_the_cost_to_others(run):
