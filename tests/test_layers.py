@@ -22,15 +22,16 @@ STAGES = (
     "catalogue",
     "predict",
 )
-SHARED = {"config", "errors", "enums", "db", "log", "wire", "server", "samples"}
+SHARED = {"config", "errors", "enums", "db", "lines", "log", "wire", "server", "samples"}
 # The compiled core: texts become tokens in it, and rows become predictions.
 CORE = "_scoring"
 CORE_USERS = {"search", "predict"}
 COMPOSERS = {"cli.py"} | {
-    f"job/{name}.py" for name in ("importance", "notices", "options", "publication", "runner")
+    f"job/{name}.py"
+    for name in ("importance", "notices", "options", "process", "publication", "runner")
 }
 # Of the shared modules these know what a stack is made of.
-PURE = {"wire", "config", "errors", "enums", "log"}
+PURE = {"wire", "config", "errors", "enums", "lines", "log"}
 LIBRARIES = {
     "adbc_driver_manager": {"extract"},
     "adbc_driver_postgresql": {"extract"},

@@ -1,3 +1,3 @@
 """
-Stage 3: the queue, the worker, and its child process, one a job.
+Stage 3: the queue, the worker, and the child process that does its jobs.
 """

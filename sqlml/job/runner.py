@@ -1,18 +1,8 @@
 """
 One job from its relation to its version: the stages of sqlml, in order.
-
-The process of a worker's child. It waits for a job on its standard input, does it, writes
-how it ended, and exits.
 """
 
-import json
 import logging
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,13 +12,12 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from sqlml.catalogue.version import publish, publish_interim
-from sqlml.config import read_settings
 from sqlml.db import connect, get_query
 from sqlml.enums import EstimatorName, JobStatus, TrialState
 from sqlml.errors import SqlmlError, TrainingFailed
 from sqlml.extract.reader import read_dataset
 from sqlml.extract.source import Source, parse_columns
-from sqlml.job.child import READY, THREADS
+from sqlml.job.child import THREADS
 from sqlml.job.notices import (
     describe_dataset,
     describe_interim,
@@ -38,15 +27,12 @@ from sqlml.job.notices import (
 from sqlml.job.options import get_int, make_plan
 from sqlml.job.publication import NS_PER_US, VersionMaker
 from sqlml.job.queue import Job, JobLog, Queue, make_application_name
-from sqlml.log import start_logging
+from sqlml.lines import Message
 from sqlml.search.leaderboard import Leaderboard, Phase, Progress, TrialResult
 from sqlml.search.pool import Pool
 from sqlml.search.study import search
 
 log = logging.getLogger("sqlml.job.runner")
-
-OUTLIVE_S = 1
-"""How long after this process its files are deleted: those that fit end when they miss it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +43,9 @@ class Assignment:
     started: float
 
 
-def main() -> None:
-    """Wait for one job and do it."""
-    start_logging(read_settings().log_level)
-    # What runs trials needs no database.
-    dsn = os.environ.pop("SQLML_RUNNER_DSN")
-    tempfile.tempdir = os.environ.pop("SQLML_RUNNER_FOLDER")
-    with closing(Pool(THREADS)) as pool:
-        os.write(sys.stdout.fileno(), READY)
-        line = sys.stdin.buffer.readline()
-        if not line:
-            shutil.rmtree(tempfile.tempdir, ignore_errors=True)
-            return
-        message = json.loads(line)
-        die_with_worker(tempfile.tempdir)
-        run_job(Assignment(Job(**message["job"]), message["started"]), dsn, pool)
+def make_assignment(message: Message) -> Assignment:
+    """Read what the worker hands over."""
+    return Assignment(Job(**message["job"]), message["started"])
 
 
 def run_job(assignment: Assignment, dsn: str, pool: Pool) -> None:
@@ -229,25 +203,3 @@ def _wrap(error: Exception) -> TrainingFailed:
         detail=f"{type(error).__name__}: {lines[0] if lines else ''}",
         hint="The worker's log says more.",
     )
-
-
-def die_with_worker(folder: str) -> None:
-    """Exit when the worker's end of our standard input closes: it died. Our files go after us."""
-
-    def watch() -> None:
-        # Not sys.stdin: its lock would be held when the interpreter shuts down.
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-        # Not deleted here: the search would find its files missing, and write that it failed.
-        subprocess.Popen(
-            ["/bin/sh", "-c", f'sleep {OUTLIVE_S}; exec rm -rf -- "$1"', "sh", folder],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os._exit(1)
-
-    threading.Thread(target=watch, name="watch worker", daemon=True).start()
-
-
-if __name__ == "__main__":
-    main()

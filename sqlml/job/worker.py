@@ -54,7 +54,7 @@ def run_worker(dsn: str) -> None:
 
 
 class Worker:
-    """One worker with one spare child; one job at a time."""
+    """One worker with one child; one job at a time."""
 
     def __init__(self, dsn: str, stopping: threading.Event) -> None:
         self._dsn = dsn
@@ -71,7 +71,7 @@ class Worker:
             self._loss = ""
             log.info("serving the queue of %s", connection.info.dbname)
             while not self._stopping.is_set():
-                child = self._spare()
+                child = self._ready_child()
                 if child is None:
                     self._stopping.wait(POLL_S / 2)
                     continue
@@ -94,15 +94,16 @@ class Worker:
             self._child.kill()
             self._child = None
 
-    def _spare(self) -> Child | None:
+    def _ready_child(self) -> Child | None:
         if self._child is None:
             self._child = Child(self._dsn)
-        if self._child.wait(0) is not None:
-            log.error("the child process ended before it had a job")
+        if self._child.exit_code is not None:
+            if self._child.exit_code != 0:
+                log.error("the child process ended before it had a job")
+                self._stopping.wait(RECONNECT_S)
             self.close()
-            self._stopping.wait(RECONNECT_S)
             return None
-        return self._child if self._child.is_ready() else None
+        return self._child if self._child.is_ready else None
 
     def _run(self, queue: Queue, child: Child, job: Job) -> None:
         log.info("job %s: training %s.%s", job.job_id, job.schema_name, job.model_name)
@@ -111,7 +112,8 @@ class Worker:
             child.start(job, now - charged_wait_s(job, now - self._free_since))
             status, error = self._watch(queue, child, job)
         finally:
-            self.close()
+            if not child.is_done:
+                self.close()
         queue.terminate_sessions(make_application_name(job))
         if status is JobStatus.WAITING:
             queue.give_back(job)
@@ -128,9 +130,8 @@ class Worker:
         deserted_looks = 0
         poll = 0
         while True:
-            code = child.wait(POLL_S)
-            if code is not None:
-                return JobStatus.FAILED, _explain_exit(code)
+            if child.wait(POLL_S):
+                return JobStatus.FAILED, _explain_exit(child.exit_code or 0)
             poll += 1
             asks_statement = poll % STATEMENT_POLLS == 0
             look = queue.look(job, asks_statement=asks_statement)

@@ -9,6 +9,7 @@ and its task is answered with a failure.
 import contextlib
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -17,16 +18,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from sqlml.lines import READ_BYTES, Message
 
 COMMAND = (sys.executable, "-m", "sqlml.search.process")
 MAX_PROCESSES = 8
 MEMORY_SHARE = 0.8
 """Of the memory that is available, all processes together may take so much for themselves."""
 LEAST_MEMORY_BYTES = 1 << 30
-READ_BYTES = 1 << 16
-
-Message = dict[str, Any]
+MAX_IDLE_BYTES = 512 << 20
+"""A process that keeps more than this after its job ends, which gives it back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,11 @@ class Process:
         """Whether it has imported everything and said so."""
         self.task: int | None = None
         self.kill_at = float("inf")
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
 
     def fileno(self) -> int:
         """The descriptor that is readable when there is an answer, or the end."""
@@ -124,6 +130,28 @@ class Pool:
         for process in self._processes[self._limit :]:
             self._drop(process)
 
+    def rest(self, until: float) -> None:
+        """
+        Forget the job, and be ready for another one with a process that is idle.
+
+        It is waited for until a time at most.
+        """
+        self.drop_tasks()
+        self._limit, self._greeting = 1, {}
+        while len(self._processes) > self._limit:
+            self._drop(self._processes[-1])
+        used = [each for each in self._processes if each.is_ready]
+        for process in used:
+            process.is_ready = False
+            process.send({"rest": True})
+        self.fill()
+        self._await_free(until)
+        for process in used:
+            if process in self._processes and keeps_much_memory(process.pid):
+                self._drop(process)
+        self.fill()
+        self._await_free(until)
+
     def fill(self) -> None:
         """Start the processes that are missing."""
         while len(self._processes) < self._limit:
@@ -165,6 +193,11 @@ class Pool:
         """Give up what is being done; `fill` replaces the processes that did it."""
         for process in [each for each in self._processes if each.task is not None]:
             self._drop(process)
+
+    def _await_free(self, until: float) -> None:
+        """Wait for a process to be free, until a time at most."""
+        while not self.has_free and time.monotonic() < until:
+            self.wait(until)
 
     def _read(self, spoken: list[Process]) -> Iterator[Reply]:
         """Read the answers of the processes that have something to say."""
@@ -249,3 +282,12 @@ def memory_share(processes: int) -> int | None:
     facts = dict(line.split(":", 1) for line in lines)
     available = int(facts["MemAvailable"].split()[0]) * 1024
     return max(int(available * MEMORY_SHARE / processes), LEAST_MEMORY_BYTES)
+
+
+def keeps_much_memory(pid: int) -> bool:
+    """Tell whether an idle process should rather end; it should where nothing is known."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return True
+    return pages * resource.getpagesize() > MAX_IDLE_BYTES

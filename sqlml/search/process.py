@@ -1,11 +1,10 @@
 """
 The process that fits: it takes one order a line and answers in one line.
 
-It knows nothing of trials and scores. Its standard output belongs to the answers; what
-libraries print goes to the standard error.
+It knows nothing of trials and scores.
 """
 
-import json
+import gc
 import os
 import queue
 import resource
@@ -14,17 +13,16 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from sqlml.lines import Message, read_messages, take_output, write_message
 from sqlml.search.arrays import I64
 from sqlml.search.estimators import ESTIMATORS
 from sqlml.search.estimators.estimator import Fit, Fitter, Order, OutOfTime
 from sqlml.search.estimators.files import write_fit
 from sqlml.search.folder import Folder
 from sqlml.search.orders import FitAnswer, FitOrder
-from sqlml.search.pool import Message
 from sqlml.search.scores import respond
 
 
@@ -104,10 +102,10 @@ class Desk:
 
 def main() -> None:
     """Answer orders until the standard input ends."""
-    output = _take_output()
+    output = take_output()
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(messages,), name="read", daemon=True).start()
-    _write(output, {"ready": True})
+    write_message(output, {"ready": True})
     desk: Desk | None = None
     folder = Folder(Path())
     while True:
@@ -116,45 +114,29 @@ def main() -> None:
             folder, desk = Folder(Path(message["open"])), None
             _limit_memory(message["memory_bytes"])
             continue
+        if "rest" in message:
+            desk = None
+            gc.collect()
+            write_message(output, {"ready": True})
+            continue
         try:
             desk = desk or Desk(folder)
             answer = asdict(desk.fit(FitOrder(**message)))
-            _write(output, {"answer": answer})
+            write_message(output, {"answer": answer})
         except OutOfTime as reason:
-            _write(output, {"error": str(reason), "is_out_of_time": True})
+            write_message(output, {"error": str(reason), "is_out_of_time": True})
         except MemoryError as reason:
             desk = None
-            _write(output, {"error": f"there was not enough memory: {reason}"})
+            write_message(output, {"error": f"there was not enough memory: {reason}"})
         except Exception as reason:
-            _write(output, {"error": f"{type(reason).__name__}: {reason}"})
-
-
-def _take_output() -> int:
-    """Keep the standard output for the answers."""
-    output = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return output
+            write_message(output, {"error": f"{type(reason).__name__}: {reason}"})
 
 
 def _read(messages: "queue.SimpleQueue[Message]") -> None:
     """Pass on what comes; exit at its end, also in the middle of a fit: the owner is dead."""
-    pending = b""
-    # Not sys.stdin: its lock would be held when the interpreter shuts down.
-    while chunk := os.read(sys.stdin.fileno(), 1 << 16):
-        *lines, pending = (pending + chunk).split(b"\n")
-        for line in lines:
-            messages.put(json.loads(line))
+    for message in read_messages(sys.stdin.fileno()):
+        messages.put(message)
     os._exit(1)
-
-
-def _write(output: int, message: dict[str, Any]) -> None:
-    """Write one line; exit where nobody reads it any more."""
-    data = json.dumps(message).encode() + b"\n"
-    try:
-        while data:
-            data = data[os.write(output, data) :]
-    except BrokenPipeError:
-        os._exit(1)
 
 
 def _limit_memory(size_bytes: int | None) -> None:

@@ -122,9 +122,10 @@ def test_statement_timeout_is_a_cancel(connection, module_worker):
 def test_drop_ends_training(connection, database, module_worker):
     session = Session(database, "dropped")
     wait_until_training(connection, "dropped")
-    children = module_worker.find_children()
+    wait_until(module_worker.find_searches, 20, "the search has a folder")
     connection.execute("CALL sqlml.drop_model('dropped')")
-    wait_until(lambda: not any(map(is_running, children)), 2, "the child is gone")
+    # The child may see it before the worker does, and is ready for the next job.
+    wait_until(lambda: not module_worker.find_searches(), 5, "the search has ended")
     error = session.join(5)
     assert error.sqlstate == "57014", str(error)
     assert error.diag.message_primary == 'training of model "dropped" was aborted'

@@ -12,9 +12,9 @@ MANY = 5000
 
 SEARCH = """
 import os, sys
-from sqlml.job.runner import die_with_worker
+from sqlml.job.process import listen
 folder, count = sys.argv[1], int(sys.argv[2])
-die_with_worker(folder)
+listen(folder)
 print("ready", flush=True)
 while all(os.path.exists(f"{folder}/{name}") for name in range(0, count, 500)):
     pass

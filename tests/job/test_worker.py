@@ -4,12 +4,13 @@ What a worker says while it has no connection, and what a job's waiting costs it
 
 import logging
 import threading
+from dataclasses import replace
 
 import psycopg
 import pytest
 
-from sqlml.job.queue import Job
 from sqlml.job.worker import Worker, charged_wait_s
+from tests.job.jobs import JOB
 
 
 def test_a_loss_is_logged_once(monkeypatch, caplog):
@@ -33,16 +34,5 @@ def test_a_loss_is_logged_once(monkeypatch, caplog):
     ],
 )
 def test_only_the_wait_for_a_free_worker_counts(waited_s, free_s, charged_s):
-    job = Job(
-        job_id=1,
-        model_id=1,
-        schema_name="public",
-        model_name="churn",
-        owner="postgres",
-        target="churned",
-        columns=[],
-        options={"time_limit": 10.0},
-        attempts=1,
-        waited_s=waited_s,
-    )
+    job = replace(JOB, waited_s=waited_s)
     assert charged_wait_s(job, free_s) == charged_s

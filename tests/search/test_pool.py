@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from sqlml.enums import EstimatorName, TrialState
+from sqlml.search import pool as pool_module
 from sqlml.search import study
 from sqlml.search.leaderboard import TrialResult
 from sqlml.search.plan import Plan
-from sqlml.search.pool import Pool, explain_exit, memory_share
+from sqlml.search.pool import Pool, explain_exit, keeps_much_memory, memory_share
 from sqlml.search.study import search
 from tests.search.tables import dataset_of
 
@@ -27,7 +28,9 @@ for line in sys.stdin:
         time.sleep(message["sleep"])
     if "exit" in message:
         os._exit(message["exit"])
-    if "open" not in message:
+    if "rest" in message:
+        print(json.dumps({"ready": True}), flush=True)
+    elif "open" not in message:
         print(json.dumps({"answer": {**message, "pid": os.getpid()}}), flush=True)
 """
 LATER = 1000.0
@@ -100,6 +103,50 @@ def test_dropped_tasks_have_no_answer(echo):
     echo.fill()
     ask(echo, 2, word="again")
     assert answer(echo).task == 2
+
+
+def find_pid(pool, task):
+    """The number of the process that does a task."""
+    ask(pool, task, word="who")
+    return answer(pool).answer["pid"]
+
+
+def test_a_process_rests_between_jobs(echo, tmp_path):
+    ask(echo, 1, sleep=LATER)
+    pid = find_pid(echo, 2)
+    echo.rest(time.monotonic() + LATER)
+    # Ready at once, and the same one: the other was busy.
+    assert echo.has_free
+    assert not echo.is_busy
+    echo.open(tmp_path, 1)
+    assert find_pid(echo, 3) == pid
+    assert {find_pid(echo, task) for task in range(4, 7)} == {pid}
+
+
+def test_a_busy_process_is_replaced_when_its_job_ends(echo):
+    pids = {find_pid(echo, task) for task in range(4)}
+    ask(echo, 4, sleep=LATER)
+    ask(echo, 5, sleep=LATER)
+    echo.rest(time.monotonic() + LATER)
+    assert echo.has_free
+    assert find_pid(echo, 6) not in pids
+
+
+def test_a_process_that_keeps_much_memory_is_replaced_when_its_job_ends(echo, monkeypatch):
+    pids = {find_pid(echo, task) for task in range(4)}
+    monkeypatch.setattr(pool_module, "MAX_IDLE_BYTES", 1 << 20)
+    echo.rest(time.monotonic() + LATER)
+    assert echo.has_free
+    assert find_pid(echo, 4) not in pids
+
+
+def test_much_memory_is_what_a_process_keeps_now(monkeypatch):
+    monkeypatch.setattr(pool_module, "MAX_IDLE_BYTES", 1 << 40)
+    assert not keeps_much_memory(os.getpid())
+    monkeypatch.setattr(pool_module, "MAX_IDLE_BYTES", 1 << 20)
+    assert keeps_much_memory(os.getpid())
+    # Where nothing is known, it is safer to begin afresh.
+    assert keeps_much_memory(-1)
 
 
 def test_process_that_cannot_start_is_told_at_once(tmp_path):
