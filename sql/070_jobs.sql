@@ -182,6 +182,7 @@ DECLARE
     alone_since timestamptz;
     problem text;
     cancelled text;
+    is_told boolean := false;
     is_lost boolean := false;
     is_over boolean := false;
 BEGIN
@@ -215,6 +216,10 @@ BEGIN
                     THEN coalesce(alone_since, clock_timestamp()) END;
                 is_over := coalesce(clock_timestamp() > alone_since + interval '10 s', false);
                 EXIT WHEN is_over;
+                IF poll = 10 AND followed.status = 'waiting' AND problem IS NULL AND NOT is_told THEN
+                    is_lost := sqlml.raise_notice('waiting for a worker to be free');
+                    is_told := true;
+                END IF;
                 PERFORM pg_sleep(0.1);
             END LOOP;
             PERFORM sqlml.hold_cancels(true);

@@ -61,6 +61,8 @@ def test_a_cancel_while_no_worker_is_free(connection, database, module_worker):
     wait_until_training(connection, "in_front")
     session = Session(database, "behind", ENDLESS)
     wait_until(lambda: job_status(connection, "behind") == "waiting", 10, "the job waits")
+    wait_until(lambda: session.notices, 10, "the session hears why")
+    assert session.notices == ["waiting for a worker to be free"]
     error = cancel(session)
     assert what_is_left(connection, "behind") == (0, 0)
     connection.execute("CALL sqlml.drop_model('in_front')")
