@@ -36,7 +36,7 @@ class Session:
     def __init__(self, database, model, options=LONG):
         self.connection = psycopg.connect(database, autocommit=True)
         self.error = None
-        self.notices = []
+        self.notices: list[str] = []
         self.connection.add_notice_handler(lambda each: self.notices.append(each.message_primary))
         self._arguments = [model, options]
         self._thread = threading.Thread(target=self._run)
