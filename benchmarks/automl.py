@@ -32,7 +32,7 @@ from benchmarks.automl_peers.report import write_report
 from benchmarks.automl_peers.runs import Key, Run, append_run, read_runs
 from benchmarks.automl_peers.scoring import score_constant
 from benchmarks.automl_peers.statements import SYSTEMS, find_version, run_sqlml
-from benchmarks.automl_peers.tables import MADE, BenchmarkTable, find_table
+from benchmarks.automl_peers.tables import MADE, METRICS, BenchmarkTable, find_table
 from tests.data import TABLES
 
 BUILD = REPOSITORY / "build" / "bench"
@@ -50,7 +50,7 @@ def parse_arguments() -> argparse.Namespace:
         "--systems", nargs="+", choices=(*ALL, "all", "peers"), default=["sqlml"], metavar="SYSTEM"
     )
     parser.add_argument(
-        "--tables", nargs="+", choices=(*TABLES, *MADE, "more", "all"), default=list(TABLES)
+        "--tables", nargs="+", choices=(*METRICS, "more", "all"), default=list(TABLES)
     )
     parser.add_argument("--seconds", nargs="+", type=float, default=[20.0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
@@ -103,7 +103,7 @@ class Benchmark:
             # Read again each time: another lane may have made it meanwhile.
             run = next((run for run in read_runs(self._options.results) if run.key == key), None)
             if run is None:
-                run = self._make_run(key, find_table(key.table, self._peers_dir))
+                run = self._make_run(key, find_table(key.table, key.seed, self._peers_dir))
                 append_run(self._options.results, run)
             yield run
 

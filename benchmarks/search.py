@@ -129,7 +129,7 @@ def compare_seeds(table: BenchmarkTable) -> Figures:
 def measure(options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
     """All of it, table by table."""
     for name in options.tables:
-        table = find_table(name, BUILD)
+        table = find_table(name, 0, BUILD)
         figures = measure_first_version(table) | compare_seeds(table)
         yield name, figures | compare_processes(table, options.seconds, options.seeds)
 

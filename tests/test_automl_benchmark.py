@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn import metrics
 
@@ -17,7 +18,7 @@ from benchmarks.automl_peers.peers import run_peer
 from benchmarks.automl_peers.report import write_report
 from benchmarks.automl_peers.runs import Key, Outcome, Run, append_run, read_runs, take_latest
 from benchmarks.automl_peers.scoring import score, score_constant
-from benchmarks.automl_peers.tables import BenchmarkTable
+from benchmarks.automl_peers.tables import BenchmarkTable, find_table
 from sqlml.server.process import find_process
 from tests.data import TABLES, find_data_folder
 
@@ -194,3 +195,17 @@ def test_the_report_marks_the_best_and_the_failed(tmp_path):
     assert "| seoul_bike, RMSE | **1.000** | 10.00† | 4.000 |" in text
     assert "† seoul_bike, H2O: out of memory" in text
     assert (tmp_path / "automl-60s-1.svg").read_text().startswith("<svg")
+
+
+def test_a_split_is_of_the_training_part_and_another_with_each_seed(tmp_path):
+    whole = find_table("credit_g", 0, tmp_path).read("train")
+    tests = []
+    for seed in (1, 2):
+        split = find_table("credit_g.split", seed, tmp_path)
+        train, test = split.read("train"), split.read("test")
+        assert test.num_rows == round(whole.num_rows / 4)
+        together = pa.concat_tables([train, test]).to_pylist()
+        assert sorted(map(str, together)) == sorted(map(str, whole.to_pylist()))
+        assert find_table("credit_g.split", seed, tmp_path).read("test") == test
+        tests.append(test)
+    assert tests[0] != tests[1]

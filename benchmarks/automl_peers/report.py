@@ -10,14 +10,10 @@ from benchmarks.automl_peers.diagram import draw_diagram
 from benchmarks.automl_peers.environments import PEERS
 from benchmarks.automl_peers.runs import Run, take_latest
 from benchmarks.automl_peers.scoring import SIGNS
-from benchmarks.automl_peers.tables import MADE
-from tests.data import TABLES
+from benchmarks.automl_peers.tables import METRICS
 
 TITLES = {"sqlml": "sqlml", "sqlml-unlimited": "sqlml, any cost"} | {
     name: peer.title for name, peer in PEERS.items()
-}
-METRICS = {name: table.metric for name, table in TABLES.items()} | {
-    name: metric for name, (_, metric) in MADE.items()
 }
 LABELS = {"roc_auc": "ROC AUC", "log_loss": "log loss", "rmse": "RMSE"}
 LEAST_FOR_RANKS = 3

