@@ -1,8 +1,10 @@
 -- What users read. The views see what the current user may see (security_invoker).
 
 CREATE OR REPLACE VIEW sqlml.jobs WITH (security_invoker = true) AS
-SELECT job_id, schema_name AS schema, model_name AS model, owner, target, status, phase, message,
-       trial_count, best_score, attempts, created_at, started_at, finished_at,
+SELECT job_id, schema_name AS schema, model_name AS model, owner, target,
+       -- No worker will begin it; the next one that looks writes so.
+       CASE WHEN status = 'waiting' AND abort_requested THEN 'aborted' ELSE status END AS status,
+       phase, message, trial_count, best_score, attempts, created_at, started_at, finished_at,
        error_sqlstate, error_message, error_detail, error_hint, options, query
   FROM sqlml.job;
 COMMENT ON VIEW sqlml.jobs IS 'jobs of your models, with their progress and how they ended';

@@ -221,13 +221,16 @@ class Pool:
             )
 
     def _bury(self, process: Process) -> Iterator[Reply]:
-        """Replace a process that has ended by itself."""
+        """Replace a process that has ended by itself; do without one that could not start."""
         task, reason = process.task, explain_exit(process.exit_code())
         self._drop(process)
-        if not process.is_ready:
-            # The next one would not start either.
+        if process.is_ready:
+            self._start()
+        elif any(each.is_ready for each in self._processes):
+            # The next one would not start either: there is one less.
+            self._limit -= 1
+        else:
             raise RuntimeError(f"a process for trials did not start: {reason}")
-        self._start()
         if task is not None:
             yield Reply(task=task, error=reason, is_lost=True)
 

@@ -65,6 +65,7 @@ def test_a_cancel_while_no_worker_is_free(connection, database, module_worker):
     assert session.notices == ["waiting for a worker to be free"]
     error = cancel(session)
     assert what_is_left(connection, "behind") == (0, 0)
+    assert job_status(connection, "behind") == "aborted"
     connection.execute("CALL sqlml.drop_model('in_front')")
     check_aborted(connection, "behind", error)
 

@@ -156,6 +156,26 @@ def test_process_that_cannot_start_is_told_at_once(tmp_path):
             pool.wait(time.monotonic() + LATER)
 
 
+def test_others_work_when_one_process_cannot_start(tmp_path):
+    # Whoever starts first makes the folder; the others fail at it.
+    program = f"import os; os.mkdir({str(tmp_path / 'first')!r})\n{ECHO}"
+    with closing(Pool(command=(sys.executable, "-c", program))) as pool:
+        pids = {find_pid(pool, 1)}
+        pool.open(tmp_path, 2)
+        pids |= {find_pid(pool, task) for task in range(2, 5)}
+        wait_for_end(pool)
+        pool.fill()
+        pids |= {find_pid(pool, task) for task in range(5, 8)}
+        assert len(pids) == 1
+
+
+def wait_for_end(pool):
+    """Wait until all but one process have ended."""
+    end = time.monotonic() + LATER
+    while len(pool._processes) > 1 and time.monotonic() < end:
+        pool.wait(time.monotonic() + 0.05)
+
+
 def test_processes_end_with_their_pool(echo):
     ask(echo, 1, word="who")
     pid = answer(echo).answer["pid"]
