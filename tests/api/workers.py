@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -38,7 +38,10 @@ class WorkerProcess:
 
     def find_searches(self) -> list[Path]:
         """The folders of searches that are there."""
-        return list(self.folder.glob("sqlml-*/sqlml-*"))
+        # A folder may go while it is looked at.
+        with suppress(FileNotFoundError):
+            return list(self.folder.glob("sqlml-*/sqlml-*"))
+        return []
 
     def kill(self) -> None:
         """kill -9, as the kernel does when memory runs out."""

@@ -36,7 +36,8 @@ def facts(login, flower):
 
 
 def test_create_predict_drop(facts):
-    assert facts["create"] == ["0", training.PROGRESS, "200", "0"]
+    assert facts["create"].pop(1) in training.FIRST
+    assert facts["create"] == ["0", "200", "0"]
 
 
 def test_commit(facts):
@@ -69,7 +70,8 @@ def test_portions(facts):
 
 
 def test_cancel_after_the_first_notice(facts, oracle):
-    assert facts["cancel"] == [training.PROGRESS, "57014", "1"]
+    assert facts["cancel"].pop(0) in training.FIRST
+    assert facts["cancel"] == ["57014", "1"]
     oracle.check_cancelled("jdbc_endless")
 
 

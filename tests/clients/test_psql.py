@@ -96,7 +96,7 @@ def test_interrupt_after_the_first_notice(proxy_dsn, oracle):
                 psql.send_signal(signal.SIGINT)
             seen.append(line.rstrip())
     assert psql.returncode == 1
-    assert seen[0] == f"NOTICE:  {training.PROGRESS}"
+    assert f"NOTICE:  {training.PROGRESS}" in seen
     assert seen[-2:] == [
         "ERROR:  canceling statement due to user request",
         f"DETAIL:  {training.ABORTED.format('psql_endless')}",

@@ -27,8 +27,10 @@ QUICK = "trials = 1, processes = 1"
 # Nothing ends it in time but a cancel request.
 ENDLESS = "trials = 100000, time_limit = '2 min', processes = 1"
 
-# The first notice of a training, and the notice of one that has to wait for its commit.
+# The first notice of a training; before it there is one if no worker is free. And the notice of a
+# training that has to wait for its commit.
 PROGRESS = "read 200 rows with 2 columns"
+FIRST = (PROGRESS, "waiting for a worker to be free")
 STARTS_LATER = 'training of model "{}" starts when this transaction commits'
 
 # The detail of the error that a cancel request ends a training with.
